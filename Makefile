@@ -1,0 +1,42 @@
+# Daily commands. Everything happens in .venv; a fresh clone needs Python 3.11, make and a C compiler.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: setup demo test test-fast lint format clean constraints
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+# The whole recipe on drawn faces: SFT, GRPO, synthesis, SFT, evaluation after each.
+demo: $(STAMP)
+	$(BIN)/python -m facial_r1 stage=pipeline
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+# Without the tests that train or start several processes.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The versions that are installed now become the constraints.
+constraints: $(STAMP)
+	$(BIN)/python -m facial_r1.config.constraints > constraints.txt
+
+clean:
+	rm -rf outputs build dist .mypy_cache .ruff_cache .pytest_cache

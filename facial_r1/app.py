@@ -1,0 +1,221 @@
+"""The application: compose, validate, write resolved.yaml, launch. Imports no torch.
+
+Order of events for one job: Hydra composes `conf/` with the overrides; the tree is validated as a whole; the starting
+weights are found (and made, when a model that has never seen the answer format needs a short SFT first); the run
+directory is created; the launcher runs `facial_r1.worker` on it. Hydra itself never starts a rank.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facial_r1 import runs
+from facial_r1.errors import InputError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+DONE, FAILED, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+_SHOW_ONLY = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--resolve", "--package", "-p")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit code: 0 done, 1 failed, 2 refused, 130 or 143 interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return _dispatch(argv)
+    except InputError as error:
+        print(f"facial_r1: {error}", file=sys.stderr)
+        return REFUSED
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        print("facial_r1: interrupted; the same command continues", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _dispatch(argv: list[str]) -> int:
+    from facial_r1 import commands
+
+    if argv and argv[0] in commands.names():
+        return commands.run(argv[0], argv[1:])
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        raise InputError(
+            "this is already a rank of torchrun. Start the application itself, it starts the ranks: "
+            f"python -m facial_r1 {' '.join(argv)} launch=torchrun launch.processes={os.environ['WORLD_SIZE']}"
+        )
+    if any(argument.split("=")[0] in _SHOW_ONLY and "=" not in argument for argument in argv):
+        return _show(argv)
+    overrides, config_dir, multirun = _split(argv)
+    if multirun:
+        from facial_r1.multirun import run_many
+
+        return run_many(argv, overrides, config_dir)
+    return run_one(overrides, config_dir)
+
+
+def run_one(overrides: Sequence[str], config_dir: str | None = None) -> int:
+    """Compose, validate and run one job; print its run directory as the last line of standard output."""
+    from facial_r1.config.compose import compose_tree
+
+    run, code = execute(compose_tree(overrides, config_dir), overrides, config_dir)
+    if code == DONE and run.path.exists():
+        print(f"run: {run.path}", flush=True)
+    return code
+
+
+def execute(tree: DictConfig, overrides: Sequence[str], config_dir: str | None = None) -> tuple[runs.RunDirectory, int]:
+    """Validate a composed tree, find its starting weights, create its run directory and launch it.
+
+    Raises:
+        InputError: the configuration, its data or its starting weights are wrong; nothing is left on disk.
+    """
+    from omegaconf import OmegaConf
+
+    from facial_r1.config.resolved import plain, resolved_yaml
+    from facial_r1.config.validation import validate
+    from facial_r1.launch import launch
+
+    job = validate(plain(tree))
+    parent, source = _start(job, overrides, config_dir)
+    tree = tree.copy()
+    OmegaConf.set_struct(tree, False)
+    for key in ("hydra", "experiment"):
+        tree.pop(key, None)
+    tree["init_from"] = source
+    settled = plain(tree)
+    if job.debug.dry_run:
+        return _rehearse(tree, settled, job)
+    run = runs.directory_for(settled, fresh=job.resume == "never")
+    state = run.state()
+    if state == "finished":
+        _say(f"{run.path} is finished already; resume=never runs it again in a new directory")
+        return run, DONE
+    created = runs.create(
+        run, resolved_yaml(tree), job.stage.name, parent.path if parent else None, runs.chain_of(parent) if parent else []
+    )
+    _say(f"{'starting' if created else f'continuing ({state})'} {job.stage.name} in {run.path}")
+    code = launch(run, job)
+    if code == REFUSED and created:
+        runs.remove_if_unused(run)
+    return run, code
+
+
+def _rehearse(tree: DictConfig, settled: dict[str, Any], job: Any) -> tuple[runs.RunDirectory, int]:
+    """A dry run: the plan is printed from a folder that is gone afterwards."""
+    import tempfile
+
+    from facial_r1.config.resolved import resolved_yaml
+    from facial_r1.launch import launch
+
+    with tempfile.TemporaryDirectory(prefix="facial_r1-dry-run-") as folder:
+        run = runs.RunDirectory(Path(folder) / runs.directory_for(settled).path.name)
+        runs.create(run, resolved_yaml(tree), job.stage.name, None, [])
+        return run, launch(run, job)
+
+
+def _start(job: Any, overrides: Sequence[str], config_dir: str | None) -> tuple[runs.RunDirectory | None, str | None]:
+    """The run whose weights a job starts from (None for a plain model) and what to put into `init_from`."""
+    wanted = job.init_from
+    if wanted is None:
+        if job.model.cold_start and job.stage.name in ("grpo", "synthesis") and not job.debug.dry_run:
+            run = _cold_start(job, overrides, config_dir)
+            return run, str(run.path)
+        return None, None
+    if wanted == "latest":
+        stages = runs.STAGE_BEFORE[job.stage.name]
+        found = runs.latest(Path(job.output_root).expanduser().absolute(), stages)
+        if found is None:
+            raise InputError(
+                f"init_from=latest: no finished {' or '.join(stages)} run below {job.output_root}. "
+                f"Run one first (python -m facial_r1 stage={stages[-1]}), or leave init_from out"
+            )
+        _say(f"init_from=latest is {found.path}")
+        return found, str(found.path)
+    path = Path(wanted).expanduser()
+    if (path / "status.json").is_file():
+        run = runs.RunDirectory(path.absolute())
+        runs.model_of(run)
+        return run, str(run.path)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(f"init_from={wanted}: neither a run directory (status.json) nor a model directory (config.json)")
+        return None, str(path.absolute())
+    if wanted.startswith((".", "/", "~")) or wanted.count("/") != 1:
+        raise InputError(f"init_from={wanted}: there is no such folder. Give a run, a model folder, a hub id (owner/name) or latest")
+    return None, wanted
+
+
+def _cold_start(job: Any, overrides: Sequence[str], config_dir: str | None) -> runs.RunDirectory:
+    """The short SFT run behind a model that has never seen the answer format: found, or made now.
+
+    It is an ordinary run of `stage=sft` with this job's model, data and prompt, kept under the output root, so that
+    every job of a sweep starts from the same one.
+    """
+    from facial_r1.config.compose import compose_tree
+
+    kept = [item for item in overrides if _belongs_to_cold_start(item)]
+    kept += ["stage=sft", "run_name=cold_start", f"output_root={_quoted(job.output_root)}", "stage.evaluate=false"]
+    _say(f"model={job.model.name} has never seen the answer format: a short SFT comes first (once; init_from= skips it)")
+    run, code = execute(compose_tree(kept, config_dir), kept, config_dir)
+    if code != DONE:
+        raise SystemExit(code)
+    return run
+
+
+def _belongs_to_cold_start(override: str) -> bool:
+    key = override.lstrip("+~").split("=")[0].split("@")[0]
+    if key in ("data.amount", "data.test_amount"):
+        return False
+    return key.split(".")[0] in ("model", "data", "prompt", "launch", "seed", "debug")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _say(text: str) -> None:
+    print(f"facial_r1: {text}", file=sys.stderr, flush=True)
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], str | None, bool]:
+    """Overrides, --config-dir and whether -m was given."""
+    from hydra._internal.utils import get_args_parser
+
+    arguments, unknown = get_args_parser().parse_known_args(list(argv))
+    bad = [item for item in unknown if item.startswith("-")]
+    if bad:
+        raise InputError(f"unknown option {bad[0]}; --help lists what there is. Settings are written key=value")
+    overrides = [*arguments.overrides, *(item for item in unknown if not item.startswith("-"))]
+    without_value = [item for item in overrides if "=" not in item and not item.startswith("~")]
+    if without_value:
+        from facial_r1 import commands
+        from facial_r1.config.suggest import did_you_mean
+
+        raise InputError(
+            f"'{without_value[0]}' is neither a setting (key=value) nor a command; "
+            f"{did_you_mean(without_value[0], commands.names())}"
+        )
+    return overrides, arguments.config_dir, bool(arguments.multirun)
+
+
+def _show(argv: list[str]) -> int:
+    """--help, --cfg, --info and shell completion, answered by Hydra itself; --cfg only for what validates."""
+    from facial_r1.multirun import hydra_main
+
+    if "--cfg" in argv or "-c" in argv:
+        from facial_r1.config.compose import compose_tree
+        from facial_r1.config.resolved import plain
+        from facial_r1.config.validation import validate
+
+        shown = [item for item in argv if "=" in item and not item.startswith("-")]
+        validate(plain(compose_tree(shown)))
+    return hydra_main(argv, lambda tree: None)

@@ -1,0 +1,1 @@
+"""Typed configuration: the schema, its validation and where the YAML lives."""

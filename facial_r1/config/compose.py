@@ -1,0 +1,87 @@
+"""Composition with Hydra: from command-line overrides to a plain, resolved tree. The only user of Hydra's API."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from facial_r1.config.paths import conf_dir
+from facial_r1.config.resolved import plain
+from facial_r1.config.suggest import did_you_mean
+from facial_r1.config.validation import known_keys
+from facial_r1.errors import InputError
+
+
+def version_base() -> str | None:
+    """Hydra below 1.4 needs "1.3" to behave like 1.3; from 1.4 any explicit value only warns."""
+    major, minor = (int(part) for part in hydra.__version__.split(".")[:2])
+    return "1.3" if (major, minor) < (1, 4) else None
+
+
+def compose_tree(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """The composed configuration for `overrides` (command-line syntax, no sweeps).
+
+    Args:
+        overrides: e.g. ["stage=grpo", "stage.max_steps=3"].
+        config_dir: a folder of further options, as with `--config-dir`.
+
+    Raises:
+        InputError: an override names an unknown group option or key, or is not valid syntax; with a suggestion.
+    """
+    found = list(overrides)
+    if config_dir:
+        found.append(f"hydra.searchpath=[file://{Path(config_dir).absolute()}]")
+    GlobalHydra.instance().clear()
+    arguments: dict[str, Any] = {"config_dir": str(conf_dir()), "job_name": "facial_r1"}
+    if version_base():
+        arguments["version_base"] = version_base()
+    logging.getLogger("hydra").setLevel(logging.ERROR)
+    try:
+        with initialize_config_dir(**arguments):
+            return compose("config", overrides=found)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error, overrides)) from None
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> str:
+    """One readable message for a Hydra error, with the nearest known name."""
+    text = str(error)
+    missing_key = re.search(r"Could not override '([^']+)'", text)
+    if missing_key and not re.search(r"No match in the defaults list", text):
+        where = missing_key[1]
+        *parents, last = where.split(".")
+        return f"configuration: {where}: no such key; {did_you_mean(last, _siblings(parents, overrides))}"
+    group = re.search(r"Could not find '([^']+)'", text)
+    if group and "/" in group[1]:
+        name, option = group[1].split("/", 1)
+        folder = conf_dir() / name
+        options = [str(file.relative_to(folder).with_suffix("")) for file in sorted(folder.rglob("*.yaml"))]
+        return f"configuration: {name}={option}: no such option; {did_you_mean(option, options)}"
+    unknown_group = re.search(r"Could not override '([^']+)'.*?No match in the defaults list", text, flags=re.S)
+    if unknown_group:
+        groups = [entry.name for entry in conf_dir().iterdir() if entry.is_dir()]
+        return f"configuration: {unknown_group[1]}: no such choice; {did_you_mean(unknown_group[1].split('@')[0], groups)}"
+    if "Multiple values for experiment" in text:
+        return "configuration: experiment is chosen without a plus sign: experiment=<name>"
+    lines = [line for line in text.splitlines() if line.strip() and "full stack trace" not in line.lower()]
+    return "configuration: " + "\n".join(lines[:4])
+
+
+def _siblings(parents: list[str], overrides: Sequence[str]) -> list[str]:
+    choices = [item for item in overrides if re.match(r"^(stage|model|data|prompt|reward|generation|launch|tracker|debug|experiment)=", item)]
+    try:
+        tree: Any = plain(compose_tree(choices))
+    except InputError:
+        tree = {}
+    names = known_keys(tuple(parents), tree)
+    return names

@@ -1,0 +1,25 @@
+"""Where `conf/` is: beside the package in a checkout, inside it in an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facial_r1.errors import InputError
+
+
+def conf_dir() -> Path:
+    """Absolute path of the configuration folder.
+
+    A checkout (also an editable install) has `conf/` beside `pyproject.toml`; it wins, so that edits are live. A
+    wheel carries the same files as `facial_r1/conf`.
+
+    Raises:
+        InputError: neither exists, which means a broken installation.
+    """
+    package = Path(__file__).resolve().parent.parent
+    checkout = package.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
+        return checkout / "conf"
+    if (package / "conf" / "config.yaml").is_file():
+        return package / "conf"
+    raise InputError(f"the configuration folder is missing beside {package}: install facial_r1 again")

@@ -1,0 +1,481 @@
+"""The typed schema of a job: every knob, its type, its bounds and the conflicts between knobs.
+
+`conf/` holds the values, this file holds what they may be. A composed configuration is turned into `Job` by
+`facial_r1.config.validation.validate`, which reports all that is wrong at once. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from typing_extensions import Annotated
+
+_strict = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(gt=0)] | Annotated[int, Field(ge=1)] | None
+
+
+# --- model ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(config=_strict)
+class ImageSize:
+    """How large the model sees an image. `facial_r1.models.images` is the one owner of this."""
+
+    mode: Literal["native", "square", "budget"] = "budget"
+    side: PositiveInt | None = None
+    min_pixels: PositiveInt | None = None
+    max_pixels: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode == "square" and self.side is None:
+            raise ValueError("mode=square needs a side, in pixels: image_size.side=224")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels={self.min_pixels} is above max_pixels={self.max_pixels}")
+
+
+@dataclass(config=_strict)
+class Lora:
+    """Low-rank adapters (Hu et al. 2021). Merged into a full model when the run is saved."""
+
+    enabled: bool = False
+    rank: PositiveInt = 16
+    alpha: PositiveInt = 32
+    dropout: Fraction = 0.0
+    targets: Literal["language", "all"] = "language"
+
+
+@dataclass(config=_strict)
+class LearningRates:
+    """Rates that suit a model of this size; the stages take them unless told otherwise."""
+
+    sft: PositiveFloat = 1e-5
+    grpo: PositiveFloat = 1e-6
+
+
+@dataclass(config=_strict)
+class Model:
+    """Which checkpoint, and how it is loaded and trained."""
+
+    name: str
+    source: str
+    architecture: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2", "flex_attention"] = "auto"
+    image_size: ImageSize = Field(default_factory=ImageSize)
+    freeze_vision: bool = False
+    freeze_projector: bool = False
+    gradient_checkpointing: bool = False
+    lora: Lora = Field(default_factory=Lora)
+    cold_start: bool = False
+    learning_rates: LearningRates = Field(default_factory=LearningRates)
+    max_position: PositiveInt | None = None
+
+
+# --- data ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(config=_strict)
+class Source:
+    """One part of a mix: files, where their images are, how many rows, how often."""
+
+    files: list[str]
+    images: list[str] = Field(default_factory=list)
+    amount: Amount = None
+    weight: PositiveFloat = 1.0
+    split: str | None = None
+
+
+@dataclass(config=_strict)
+class Split:
+    """How a test part is cut off when the files name none."""
+
+    by: Literal["subject", "record", "field"] = "subject"
+    test: Fraction = 0.1
+    seed: int = 0
+
+
+@dataclass(config=_strict)
+class Schematic:
+    """The drawn-face dataset."""
+
+    train: PositiveInt = 4000
+    test: PositiveInt = 500
+    instructions: NonNegativeInt = 400
+    size: PositiveInt = 112
+    seed: int = 0
+    workers: PositiveInt = 1
+    folder: str | None = None
+
+
+@dataclass(config=_strict)
+class Protocol:
+    """What the labels of a dataset mean and how it is scored."""
+
+    name: str = "generic"
+    labels: list[str] = Field(default_factory=list)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    action_units: list[str] = Field(default_factory=list)
+    presence_threshold: NonNegativeFloat = 0.0
+    empty_action_units: Literal["absent", "unknown"] = "unknown"
+    cluster: str = "subject"
+    published: list[dict[str, Any]] = Field(default_factory=list)
+
+
+@dataclass(config=_strict)
+class Data:
+    """Which records, how many, from where."""
+
+    name: str
+    kind: Literal["schematic", "jsonl"]
+    files: list[str] | str = Field(default_factory=list)
+    images: list[str] | str = Field(default_factory=list)
+    test_files: list[str] | str = Field(default_factory=list)
+    test_images: list[str] | str = Field(default_factory=list)
+    sources: list[Source] = Field(default_factory=list)
+    amount: Amount = None
+    test_amount: Amount = None
+    descriptions: list[str] = Field(default_factory=list)
+    on_error: Literal["fail", "skip"] = "fail"
+    split: Split = Field(default_factory=Split)
+    protocol: Protocol = Field(default_factory=Protocol)
+    seed: int = 0
+    schematic: Schematic = Field(default_factory=Schematic)
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("amount", "test_amount"):
+            value = getattr(self, name)
+            if isinstance(value, float) and value > 1:
+                if not value.is_integer():
+                    raise ValueError(f"{name}={value}: give a fraction up to 1.0 or a whole number of rows")
+                setattr(self, name, int(value))
+        if self.kind == "jsonl" and not self.files and not self.sources and not self.test_files:
+            raise ValueError(
+                "data=jsonl needs files: data.files=[train.jsonl] data.images=[folder] (or data.sources, data.test_files)"
+            )
+
+
+# --- prompt, reward, generation ------------------------------------------------------------------------------
+
+
+@dataclass(config=_strict)
+class Prompt:
+    """The text around the image. See `facial_r1.prompts.template`."""
+
+    name: str
+    instruction: str
+    system: str | None = None
+    definitions: Literal["none", "vocabulary", "all"] = "none"
+    hint: str = ""
+    retry: str = ""
+
+
+@dataclass(config=_strict)
+class Reward:
+    """Which rewards, with which weights. Names are those of `facial_r1.rewards`."""
+
+    name: str
+    weights: dict[str, float]
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not any(weight for weight in self.weights.values()):
+            raise ValueError("every reward weight is zero: give at least one, for example reward.weights.au=1.0")
+
+
+@dataclass(config=_strict)
+class Sampling:
+    """How tokens are drawn. temperature 0 is greedy decoding."""
+
+    temperature: NonNegativeFloat = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: NonNegativeInt = 0
+    min_p: Fraction = 0.0
+    repetition_penalty: PositiveFloat = 1.0
+    max_new_tokens: PositiveInt = 256
+
+
+@dataclass(config=_strict)
+class Generation:
+    """The engine that writes completions outside of training."""
+
+    name: Literal["transformers"] = "transformers"
+    batch_size: PositiveInt = 50
+
+
+# --- stages --------------------------------------------------------------------------------------------------
+
+
+@dataclass(config=_strict)
+class Optimisation:
+    """What SFT and GRPO share: batch, rate, length of the run, checkpoints."""
+
+    per_device_batch_size: PositiveInt | None = 8
+    gradient_accumulation: PositiveInt = 1
+    learning_rate: PositiveFloat = 1e-5
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    warmup: Fraction = 0.0
+    weight_decay: NonNegativeFloat = 0.0
+    max_grad_norm: PositiveFloat = 1.0
+    adam_beta2: Fraction = 0.999
+    epochs: PositiveFloat = 1.0
+    max_steps: Annotated[int, Field(ge=-1)] = -1
+    save_steps: PositiveInt = 50
+    keep_checkpoints: PositiveInt = 1
+    log_steps: PositiveInt = 1
+    dataloader_workers: NonNegativeInt = 0
+
+
+@dataclass(config=_strict)
+class SFT(Optimisation):
+    """Supervised fine-tuning on written descriptions, loss on the completion only."""
+
+    name: Literal["sft"] = "sft"
+    evaluate: bool = True
+    eval_rows: PositiveInt | None = None
+    max_new_tokens: PositiveInt = 256
+    hinted: Fraction = 0.0
+
+    def __post_init__(self) -> None:
+        if self.per_device_batch_size is None:
+            raise ValueError("per_device_batch_size needs a value: rows per rank and pass")
+
+
+@dataclass(config=_strict)
+class Efficiency:
+    """Work that the group-aware trainer does not repeat. Each saving is exact; each can be switched off."""
+
+    load_once: bool = True
+    share_vision: bool = True
+    share_prompt: bool = True
+    share_prefill: bool = True
+    skip_dead_groups: bool = True
+    trim_padding: bool = True
+    skip_old_logprobs: bool = True
+
+
+@dataclass(config=_strict)
+class GRPO(Optimisation):
+    """Group relative policy optimisation (Shao et al. 2024) with verifiable rewards."""
+
+    name: Literal["grpo"] = "grpo"
+    per_device_batch_size: PositiveInt | None = None
+    num_generations: Annotated[int, Field(ge=2)] = 8
+    prompts_per_step: PositiveInt = 8
+    max_completion_length: PositiveInt = 256
+    temperature: PositiveFloat = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: NonNegativeInt = 0
+    min_p: Fraction = 0.0
+    repetition_penalty: PositiveFloat = 1.0
+    beta: NonNegativeFloat = 0.0
+    epsilon: PositiveFloat = 0.2
+    epsilon_high: PositiveFloat | None = None
+    num_iterations: PositiveInt = 1
+    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo"] = "dapo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    importance_sampling_level: Literal["token", "sequence"] = "token"
+    mask_truncated_completions: bool = False
+    rollouts_every: PositiveInt = 10
+    efficiency: Efficiency = Field(default_factory=Efficiency)
+    evaluate: bool = True
+    eval_rows: PositiveInt | None = None
+
+    def completions_per_step(self) -> int:
+        """Completions behind one optimizer step, over all ranks: prompts_per_step x num_generations."""
+        return self.prompts_per_step * self.num_generations
+
+    def batch_size(self, world_size: int) -> int:
+        """Completions per rank and pass: what was asked for, else all of the rank's share up to 64, groups kept whole."""
+        if self.per_device_batch_size is not None:
+            return self.per_device_batch_size
+        share = self.completions_per_step() // world_size
+        fitting = [size for size in range(1, share + 1) if share % size == 0 and self._keeps_groups(size)]
+        return max([size for size in fitting if size <= _COMPLETIONS_PER_PASS] or fitting[:1] or [self.num_generations])
+
+    def accumulation(self, world_size: int) -> int:
+        """Passes per rank and optimizer step. Raises ValueError when the numbers do not divide."""
+        total, size = self.completions_per_step(), self.batch_size(world_size)
+        if total % (size * world_size):
+            raise ValueError(
+                f"stage.prompts_per_step={self.prompts_per_step} x stage.num_generations={self.num_generations} = {total} "
+                f"completions do not divide by {size} a pass (stage.per_device_batch_size) x {world_size} rank(s). "
+                + (
+                    "Leave stage.per_device_batch_size out, it is then chosen to fit"
+                    if total % world_size == 0
+                    else f"Make stage.prompts_per_step a multiple of {world_size}"
+                )
+            )
+        return total // (size * world_size)
+
+    def _keeps_groups(self, size: int) -> bool:
+        return size % self.num_generations == 0 or self.num_generations % size == 0
+
+    def __post_init__(self) -> None:
+        size = self.per_device_batch_size
+        if size is not None and not self._keeps_groups(size):
+            fitting = [n for n in range(1, 4 * max(size, self.num_generations)) if self._keeps_groups(n)]
+            raise ValueError(
+                f"per_device_batch_size={size} (completions) is not divisible by the group size "
+                f"num_generations={self.num_generations}: groups would be cut apart. "
+                f"Try stage.per_device_batch_size={_nearest(fitting, size)}"
+            )
+
+
+# Completions in one pass when the user leaves it open; fits a 2-core machine with the tiny model.
+_COMPLETIONS_PER_PASS = 64
+
+
+def _nearest(candidates: list[int], wanted: int) -> int | str:
+    return min(candidates, key=lambda value: abs(value - wanted)) if candidates else "another value"
+
+
+@dataclass(config=_strict)
+class QualityControl:
+    """What a written reasoning must pass before it becomes training data."""
+
+    action_units: bool = True
+    labels: bool = True
+    format: bool = True
+    leaks: bool = True
+    min_words: NonNegativeInt = 3
+    max_words: PositiveInt = 300
+    near_duplicate: Fraction = 0.95
+    near_duplicates_allowed: NonNegativeInt = 50
+
+
+@dataclass(config=_strict)
+class Synthesis:
+    """The trained model writes reasoning for images whose labels are known; checks decide what is kept."""
+
+    name: Literal["synthesis"] = "synthesis"
+    attempts: PositiveInt = 6
+    condition: Literal["labels", "none"] = "labels"
+    feedback: bool = True
+    temperature: NonNegativeFloat = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_new_tokens: PositiveInt = 256
+    chunk: PositiveInt = 200
+    include_described: bool = False
+    quality: QualityControl = Field(default_factory=QualityControl)
+
+
+@dataclass(config=_strict)
+class Eval:
+    """One generation pass, then every metric with its interval."""
+
+    name: Literal["eval"] = "eval"
+    split: Literal["test", "train"] = "test"
+    resamples: NonNegativeInt = 2000
+    temperature: NonNegativeFloat = 0.0
+    max_new_tokens: PositiveInt = 256
+    blank_images: bool = False
+    chunk: PositiveInt = 200
+
+
+@dataclass(config=_strict)
+class Amounts:
+    """Rows each step of the pipeline takes (null: all that fit; SFT takes the rows that have a description)."""
+
+    sft: Amount = None
+    grpo: Amount = None
+    synthesis: Amount = None
+
+
+@dataclass(config=_strict)
+class Pipeline:
+    """SFT, GRPO, synthesis, SFT on what was written, evaluation after each."""
+
+    name: Literal["pipeline"] = "pipeline"
+    sft: SFT = Field(default_factory=SFT)
+    grpo: GRPO = Field(default_factory=GRPO)
+    synthesis: Synthesis = Field(default_factory=Synthesis)
+    resft: SFT = Field(default_factory=SFT)
+    eval: Eval = Field(default_factory=Eval)
+    rounds: PositiveInt = 1
+    amounts: Amounts = Field(default_factory=Amounts)
+
+
+STAGES: dict[str, type] = {"sft": SFT, "grpo": GRPO, "synthesis": Synthesis, "eval": Eval, "pipeline": Pipeline}
+Stage = SFT | GRPO | Synthesis | Eval | Pipeline
+
+
+# --- launch, tracking, job -----------------------------------------------------------------------------------
+
+
+@dataclass(config=_strict)
+class Launch:
+    """Where the ranks run."""
+
+    name: Literal["inline", "torchrun"] = "inline"
+    processes: PositiveInt = 1
+    distributed: Literal["none", "ddp", "zero2", "zero3"] = "none"
+    offload: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    grace_seconds: PositiveFloat = 15.0
+
+    def __post_init__(self) -> None:
+        if self.name == "inline" and self.processes > 1:
+            raise ValueError(f"launch=inline runs one process; for {self.processes} use launch=torchrun")
+        if self.name == "inline" and self.distributed != "none":
+            raise ValueError(f"launch.distributed={self.distributed} needs launch=torchrun")
+
+
+@dataclass(config=_strict)
+class Tracker:
+    """Where numbers are shown besides metrics.jsonl, which is always written."""
+
+    name: Literal["jsonl", "wandb", "tensorboard"] = "jsonl"
+    project: str = "facial_r1"
+    entity: str | None = None
+    group: str | None = None
+    tags: list[str] = Field(default_factory=list)
+    mode: str | None = None
+    log_faces: bool = False
+    rollouts_every: PositiveInt = 10
+
+
+@dataclass(config=_strict)
+class Debug:
+    """Switches for looking before running."""
+
+    dry_run: bool = False
+    limit: PositiveInt | None = None
+    verbose: bool = False
+
+
+@dataclass(config=_strict)
+class Job:
+    """One validated job."""
+
+    stage: Annotated[Stage, Field(discriminator="name")]
+    model: Model
+    data: Data
+    prompt: Prompt
+    reward: Reward
+    generation: Generation = Field(default_factory=Generation)
+    launch: Launch = Field(default_factory=Launch)
+    tracker: Tracker = Field(default_factory=Tracker)
+    debug: Debug = Field(default_factory=Debug)
+    seed: int = 0
+    init_from: str | None = None
+    output_root: str = "outputs"
+    run_dir: str | None = None
+    run_name: str | None = None
+    resume: Literal["auto", "never"] = "auto"
+
+    def __post_init__(self) -> None:
+        for stage in (self.stage, getattr(self.stage, "grpo", None)):
+            if isinstance(stage, GRPO):
+                stage.accumulation(self.launch.processes)
+        if not math.isfinite(float(self.seed)) or self.seed < 0:
+            raise ValueError(f"seed={self.seed}: a whole number from 0")

@@ -1,0 +1,104 @@
+"""From a plain mapping to a typed `Job`, with every problem found named at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from facial_r1.config.schema import STAGES, Job
+from facial_r1.config.suggest import did_you_mean
+from facial_r1.errors import InputError
+
+
+def validate(tree: Mapping[str, Any]) -> Job:
+    """The typed job of a composed configuration (plain dicts and lists, interpolations resolved).
+
+    Raises:
+        InputError: one message that lists every unknown key (with the nearest known one), every value of the wrong
+            type or out of bounds, and every conflict between values.
+    """
+    tree = {key: value for key, value in tree.items() if key not in ("hydra", "experiment", "sweep")}
+    try:
+        job = _JOB.validate_python(tree)
+    except ValidationError as error:
+        lines = sorted({_explain(item, tree) for item in error.errors(include_url=False)})
+        raise InputError(_headline(lines)) from None
+    _check_rewards(job)
+    return job
+
+
+def to_dict(job: Any) -> dict[str, Any]:
+    """A plain, JSON-ready mapping of a typed configuration object."""
+    return dataclasses.asdict(job)
+
+
+def known_keys(path: tuple[str, ...], tree: Mapping[str, Any]) -> list[str]:
+    """Field names of the configuration object at `path` (for suggestions); empty when `path` is free-form."""
+    cls: Any = Job
+    here: Any = tree
+    for part in path:
+        here = here.get(part) if isinstance(here, Mapping) else None
+        if cls is Job and part == "stage":
+            cls = STAGES.get(str(here.get("name")) if isinstance(here, Mapping) else "")
+        else:
+            cls = _dataclass_in(get_type_hints(cls).get(part)) if dataclasses.is_dataclass(cls) else None
+        if cls is None:
+            return []
+    return [field.name for field in _fields(cls)]
+
+
+_JOB: TypeAdapter[Job] = TypeAdapter(Job)
+
+
+def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+
+
+def _dataclass_in(annotation: Any) -> Any:
+    if dataclasses.is_dataclass(annotation):
+        return annotation
+    return next((arg for arg in get_args(annotation) if dataclasses.is_dataclass(arg)), None)
+
+
+def _explain(item: Any, tree: Mapping[str, Any]) -> str:
+    parts = [str(part) for part in item["loc"]]
+    if len(parts) > 1 and parts[0] == "stage" and parts[1] in STAGES:
+        parts.pop(1)  # pydantic names the chosen member of the union
+    parts = [part for part in parts if not part.startswith(("constrained-", "function-"))]
+    while parts and parts[-1] in ("int", "float", "str"):
+        parts.pop()
+    where = ".".join(parts) or "the configuration"
+    value = item.get("input")
+    kind = item["type"]
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{where}: no such key; {did_you_mean(parts[-1], known_keys(tuple(parts[:-1]), tree))}"
+    if kind == "missing":
+        return f"{where}: needs a value"
+    if kind in ("literal_error", "union_tag_invalid"):
+        allowed = [str(x).strip("'") for x in str(item["ctx"].get("expected") or item["ctx"].get("expected_tags")).replace(" or ", ", ").split(", ")]
+        if kind == "union_tag_invalid":
+            value, where = item["ctx"].get("tag"), f"{where}.name"
+        return f"{where}={value}: not one of {', '.join(allowed)}"
+    if kind == "value_error":
+        return f"{where}: {item['ctx']['error']}" if where != "the configuration" else str(item["ctx"]["error"])
+    if isinstance(value, Mapping):
+        return f"{where}: {item['msg']}"
+    return f"{where}={value}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _headline(lines: list[str]) -> str:
+    if len(lines) == 1:
+        return f"configuration: {lines[0]}"
+    return f"configuration: {len(lines)} problems\n" + "\n".join(f"  - {line}" for line in lines)
+
+
+def _check_rewards(job: Job) -> None:
+    from facial_r1 import rewards
+
+    known = rewards.names()
+    for name in [*job.reward.weights, *job.reward.options]:
+        if name not in known:
+            raise InputError(f"configuration: reward.weights.{name}: no such reward; {did_you_mean(name, known)}")

@@ -1,0 +1,58 @@
+"""Stopping on request: a signal asks for a checkpoint, a second one stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+class Interrupted(Exception):
+    """The job was asked to stop and has saved what it needs to go on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@dataclass
+class StopRequest:
+    """Set by a signal handler, looked at between steps."""
+
+    number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+    def check(self) -> None:
+        """Raise `Interrupted` when a stop was asked for. Call where nothing would be lost."""
+        if self.number is not None:
+            raise Interrupted(self.number)
+
+
+@contextmanager
+def listening() -> Iterator[StopRequest]:
+    """Turn SIGINT, SIGTERM and SIGUSR1 into a `StopRequest` while the block runs.
+
+    The second SIGINT raises KeyboardInterrupt at once. Outside of the main thread signals are left alone.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if request.number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.number = number
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    previous = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,112 @@
+"""Builds `report.html`: one file, nothing loaded from anywhere, safe to send to a colleague who may see the faces."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from facial_r1 import atomic
+from facial_r1.report import sections
+from facial_r1.report.gallery import Pictures, Prompts, gallery, rollouts
+from facial_r1.report.load import Run, load_run
+
+FILE = "report.html"
+MAX_BYTES = 10_000_000
+"""A page must open at once, also from a mail: beyond this, fewer samples and smaller faces are shown."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# Samples, rollout steps, groups a step, side of a thumbnail; the first plan that fits is taken.
+_PLANS = ((500, 10, 6, 128), (500, 6, 4, 96), (300, 5, 3, 96), (150, 4, 2, 80), (60, 2, 2, 64), (15, 1, 1, 64))
+
+
+def build(run_dir: Path | str, max_bytes: int = MAX_BYTES) -> Path:
+    """Write `report.html` of a run or a pipeline into its directory; returns its path.
+
+    Whatever the directory has is shown, what cannot be read is said. Building again gives the same bytes.
+
+    Raises:
+        InputError: the directory is no run directory.
+    """
+    run = load_run(run_dir)
+    path = run.path / FILE
+    atomic.write_text(path, _fitting(run, sections.models_of(run), sections.title(run), max_bytes))
+    return path
+
+
+def build_comparison(run_dirs: Mapping[str, Path | str], path: Path | str, differences: Mapping[str, Any] | None = None) -> Path:
+    """Write one page that shows several evaluated runs on the same faces, with filters for the flips between them.
+
+    Args:
+        run_dirs: name -> run directory, in the order of the columns; the flips compare the first with the last.
+        path: the file to write.
+        differences: paired differences as in a pipeline's summary, {"B - A": {metric: {difference, low, high, p}}}.
+    """
+    runs = {name: load_run(folder) for name, folder in run_dirs.items()}
+    target = Path(path)
+    whole = Run(target.parent, target.stem, status={"stage": "comparison", "state": "finished"})
+    whole.summary = {
+        "stage": "comparison",
+        "models": {name: run.summary for name, run in runs.items()},
+        "differences": dict(differences or {}),
+    }
+    whole.notes = [f"{name}: {note}" for name, run in runs.items() for note in run.notes]
+    atomic.write_text(target, _fitting(whole, runs, " against ".join(runs), MAX_BYTES))
+    return target
+
+
+def _fitting(run: Run, models: Mapping[str, Run], title: str, max_bytes: int) -> str:
+    page = ""
+    for plan in _PLANS:
+        page = _render(run, models, title, *plan)
+        if len(page.encode()) <= max_bytes:
+            break
+    return page
+
+
+def _render(run: Run, models: Mapping[str, Run], title: str, samples: int, steps: int, groups: int, side: int) -> str:
+    pictures, prompts = Pictures(side), Prompts()
+    shown = gallery({name: child for name, child in models.items() if child.samples}, pictures, prompts, samples)
+    browsers = [
+        found
+        for child, _, label in sections.sub_runs(run)
+        if child.rollouts and (found := rollouts(child, label, pictures, prompts, steps, groups))
+    ]
+    synthesis = sections.synthesis(run, pictures)
+    notes = list(dict.fromkeys(run.notes))
+    if pictures.missing:
+        notes.append(f"{pictures.missing} image(s) could not be read and are shown as empty frames")
+    data = {**shown, "faces": pictures.uris, "prompts": prompts.texts, "rollouts": browsers}
+    style, script = (_TEMPLATES / name for name in ("report.css", "report.js"))
+    code = script.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        style=Markup(style.read_text(encoding="utf-8")),
+        script=Markup(code),
+        script_digest=digest,
+        data=_embedded(data),
+        gallery=shown,
+        rollouts=browsers,
+        synthesis=synthesis,
+        prompts=prompts.texts,
+        notes=notes,
+        **sections.context(run, models),
+    )
+
+
+def _embedded(data: Any) -> Markup:
+    """JSON that cannot end the script element it stands in, whatever the texts contain."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)

@@ -1,0 +1,246 @@
+"""Tables of metrics with intervals: for the console, and as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from facial_r1 import atomic
+from facial_r1.report.wording import figure, in_order, is_better, is_number, metric_label, model_label, short
+
+_SWEEP_FIGURES = ("emotion/accuracy", "emotion/uar", "au/macro_f1", "format/valid")
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{mark: "\\" + mark for mark in "&%$#_{}"}}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricTable:
+    """Metrics in rows, models (or runs) in columns.
+
+    Attributes:
+        models: column names.
+        metrics: row names, in display order.
+        figures: (metric, model) -> value, low, high, n, clusters, as far as known.
+    """
+
+    models: tuple[str, ...]
+    metrics: tuple[str, ...]
+    figures: Mapping[tuple[str, str], Mapping[str, float]]
+
+    @classmethod
+    def of(cls, summaries: Mapping[str, Mapping[str, Any]], per_action_unit: bool = False) -> MetricTable:
+        """From model name -> `summary.json`, or from one pipeline summary given as `{"": summary}`.
+
+        Args:
+            summaries: the summaries; failure rates become rows `failures/<name>`.
+            per_action_unit: also the rows `au/f1/<AU>`.
+        """
+        blocks: dict[str, Mapping[str, Any]] = {}
+        for name, summary in summaries.items():
+            if summary.get("models"):
+                blocks.update({f"{name}/{model}" if name else model: block for model, block in summary["models"].items()})
+            else:
+                blocks[name] = summary
+        figures: dict[tuple[str, str], Mapping[str, float]] = {}
+        for model, block in blocks.items():
+            for metric, value in block.get("metrics", {}).items():
+                if per_action_unit or not metric.startswith("au/f1/"):
+                    figures[metric, model] = figure(value)
+            for failure, value in (block.get("failures") or {}).items():
+                rate = value.get("rate", value.get("value")) if isinstance(value, Mapping) else value
+                figures[f"failures/{failure}", model] = figure(rate)
+        known = {key: value for key, value in figures.items() if "value" in value}
+        return cls(tuple(blocks), tuple(in_order(metric for metric, _ in known)), known)
+
+    def best(self, metric: str) -> str | None:
+        """The model with the best value of a metric; None when there are fewer than two."""
+        values = [(self.figures[metric, model]["value"], model) for model in self.models if (metric, model) in self.figures]
+        if len(values) < 2:
+            return None
+        return (max if is_better(metric, 1.0) else min)(values, key=lambda pair: pair[0])[1]
+
+    def cell(self, metric: str, model: str) -> str:
+        """ "0.853 [0.820, 0.885]", or "–"."""
+        value = self.figures.get((metric, model), {})
+        if "value" not in value:
+            return "–"
+        interval = f" [{short(value['low'])}, {short(value['high'])}]" if {"low", "high"} <= set(value) else ""
+        return short(value["value"]) + interval
+
+
+def to_csv(table: MetricTable) -> str:
+    """Long form, one row a figure: metric, model, value, low, high, n, clusters; full precision."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    fields = ("value", "low", "high", "n", "clusters")
+    writer.writerow(["metric", "model", *fields])
+    for metric in table.metrics:
+        for model in table.models:
+            if value := table.figures.get((metric, model)):
+                writer.writerow([metric, model, *(f"{value[name]:.10g}" if name in value else "" for name in fields)])
+    return buffer.getvalue()
+
+
+def to_markdown(table: MetricTable) -> str:
+    """A Markdown table; the best value of a row is bold."""
+    lines = [["Metric", *(model_label(model) for model in table.models)], ["---", *("---:" for _ in table.models)]]
+    for metric in table.metrics:
+        best = table.best(metric)
+        cells = [f"**{table.cell(metric, model)}**" if model == best else table.cell(metric, model) for model in table.models]
+        lines.append([metric_label(metric), *cells])
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def to_latex(table: MetricTable) -> str:
+    """A `tabular` with booktabs rules; intervals in small print below the value, the best value bold."""
+    lines = [
+        r"% \usepackage{booktabs}",
+        rf"\begin{{tabular}}{{l{'r' * len(table.models)}}}",
+        r"\toprule",
+        " & ".join(["Metric", *(_tex(model_label(model)) for model in table.models)]) + r" \\",
+        r"\midrule",
+    ]
+    for metric in table.metrics:
+        best = table.best(metric)
+        cells = []
+        for model in table.models:
+            value, _, interval = table.cell(metric, model).partition(" ")
+            shown = rf"\textbf{{{_tex(value)}}}" if model == best else _tex(value).replace("–", "--")
+            cells.append(shown + (rf" {{\scriptsize {_tex(interval)}}}" if interval else ""))
+        lines.append(" & ".join([_tex(metric_label(metric)), *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def console(table: MetricTable, title: str = "", stream: IO[str] | None = None) -> None:
+    """Print the table; to standard error unless told otherwise, where logs belong."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    target = stream or sys.stderr
+    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("Metric", no_wrap=True)
+    for model in table.models:
+        drawn.add_column(model_label(model) or "Value", justify="right")
+    for metric in table.metrics:
+        best = table.best(metric)
+        cells = [Text(table.cell(metric, model), style="bold" if model == best else "") for model in table.models]
+        drawn.add_row(Text(metric_label(metric)), *cells)
+    Console(file=target, width=None if target.isatty() else 160, highlight=False).print(drawn)
+
+
+def pipeline_table(summary: Mapping[str, Any]) -> str:
+    """The models of a pipeline's `summary.json` as plain aligned text: each metric with its interval, failures below."""
+    table = MetricTable.of({"": summary})
+    rows = [["", *(model_label(model) for model in table.models)]]
+    rows += [[metric_label(metric), *(table.cell(metric, model) for model in table.models)] for metric in table.metrics]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], ""])
+
+
+def write_tables(table: MetricTable, folder: Path | str, stem: str = "metrics") -> list[Path]:
+    """Write `<stem>.csv`, `.md` and `.tex`; returns their paths."""
+    forms = {"csv": to_csv, "md": to_markdown, "tex": to_latex}
+    paths = []
+    for ending, form in forms.items():
+        path = Path(folder) / f"{stem}.{ending}"
+        atomic.write_text(path, form(table))
+        paths.append(path)
+    return paths
+
+
+def leaderboard(run_dirs: Sequence[Path | str], by: str = "emotion/accuracy") -> MetricTable:
+    """The evaluated runs as columns, the best one first.
+
+    A pipeline gives one column per model. Runs without the metric come last.
+    """
+    from facial_r1.report.load import load_run
+
+    loaded = {Path(folder).name: load_run(folder).summary for folder in run_dirs}
+    table = MetricTable.of({name: summary for name, summary in loaded.items() if summary.get("metrics") or summary.get("models")})
+    worst = float("-inf")
+    sign = 1.0 if is_better(by, 1.0) else -1.0
+
+    def rank(model: str) -> float:
+        return sign * table.figures[by, model]["value"] if (by, model) in table.figures else worst
+
+    return MetricTable(tuple(sorted(table.models, key=rank, reverse=True)), table.metrics, table.figures)
+
+
+def sweep_table(rows: Sequence[Mapping[str, Any]], folder: Path | str, stream: IO[str] | None = None) -> Path:
+    """Close a sweep: print one line a job, and write everything to `sweep.csv`.
+
+    Args:
+        rows: one mapping a job: settings {key: value}, state, metrics (as in `summary.json`), seconds, run, reason.
+        folder: the sweep's directory.
+        stream: where to print; standard error by default.
+
+    Returns:
+        The path of the CSV: settings, state, every metric with its bounds, seconds, run directory, reason.
+    """
+    settings = list(dict.fromkeys(key for row in rows for key in row.get("settings", {})))
+    metrics = in_order(name for row in rows for name in row.get("metrics", {}))
+    path = Path(folder) / "sweep.csv"
+    atomic.write_text(path, _sweep_csv(rows, settings, metrics))
+    _print_sweep(rows, settings, metrics, path, stream or sys.stderr)
+    return path
+
+
+def _sweep_csv(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], metrics: Sequence[str]) -> str:
+    bounds = [(name, key) for name in metrics for key in ("value", "low", "high")]
+    known = {(name, key) for row in rows for name, value in row.get("metrics", {}).items() for key in figure(value)}
+    bounds = [pair for pair in bounds if pair in known]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    heads = [name if key == "value" else f"{name}_{key}" for name, key in bounds]
+    writer.writerow([*settings, "state", *heads, "seconds", "run", "reason"])
+    for row in rows:
+        found = {name: figure(value) for name, value in row.get("metrics", {}).items()}
+        numbers = [f"{found[name][key]:.10g}" if key in found.get(name, {}) else "" for name, key in bounds]
+        seconds = row.get("seconds")
+        writer.writerow(
+            [*(row.get("settings", {}).get(key, "") for key in settings), row.get("state", ""), *numbers,
+             f"{seconds:.1f}" if is_number(seconds) else "", row.get("run", ""), row.get("reason", "")]
+        )  # fmt: skip
+    return buffer.getvalue()
+
+
+def _print_sweep(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], metrics: Sequence[str], path: Path, stream: IO[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = [name for name in ("reward/mean", *_SWEEP_FIGURES) if name in metrics]
+    table = Table(title=f"{len(rows)} jobs", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for key in settings:
+        table.add_column(Text(key), justify="right")
+    table.add_column("state")
+    for name in shown:
+        table.add_column(metric_label(name), justify="right")
+    table.add_column("run directory", overflow="fold")
+    best = {name: max((figure(row["metrics"][name]).get("value", float("-inf")) for row in rows if name in row.get("metrics", {})), default=None) for name in shown}
+    for row in rows:
+        cells = []
+        for name in shown:
+            value = figure(row.get("metrics", {}).get(name))
+            interval = f" [{short(value['low'])}, {short(value['high'])}]" if {"low", "high"} <= set(value) else ""
+            leading = len(rows) > 1 and "value" in value and value["value"] == best[name]
+            cells.append(Text(short(value.get("value")) + interval, style="bold" if leading else ""))
+        state = str(row.get("state", ""))
+        colour = {"finished": "green", "failed": "red", "refused": "red"}.get(state, "yellow")
+        told = f"{row.get('run', '')}" + (f"\n{row['reason']}" if row.get("reason") else "")
+        table.add_row(*(Text(str(row.get("settings", {}).get(key, ""))) for key in settings), Text(state, style=colour), *cells, Text(told))
+    console_ = Console(file=stream, width=None if stream.isatty() else 200, highlight=False)
+    console_.print(table)
+    console_.print(Text(f"table: {path}"))
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

@@ -1,0 +1,157 @@
+"""How metrics, models and numbers are written for people; one vocabulary for page, tables and figures."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from facial_r1.affect.action_units import ACTION_UNITS
+
+METRICS: dict[str, tuple[str, str]] = {
+    "emotion/accuracy": ("Emotion accuracy", "share of faces with the right emotion; unparsed answers count as wrong"),
+    "emotion/uar": ("Emotion UAR", "mean recall over the emotions, so that rare ones weigh the same"),
+    "emotion/macro_f1": ("Emotion macro-F1", "mean F1 over the emotions"),
+    "au/macro_f1": ("AU macro-F1", "mean F1 over the action units of the protocol"),
+    "au/micro_f1": ("AU micro-F1", "F1 over all action-unit decisions together"),
+    "au/subset_accuracy": ("AU subset accuracy", "share of faces whose set of action units is exactly right"),
+    "au/hallucinated": ("Hallucinated AUs", "share of named action units that are outside the vocabulary"),
+    "text/rouge_l": ("ROUGE-L", "overlap of the reasoning with the reference, tags removed"),
+    "text/rege": ("REGE", "reasoning and recognition together"),
+    "text/judge": ("Judge", "score of a language model; failed verdicts are left out and counted"),
+    "reward/mean": ("Mean reward", "weighted sum of the rewards the policy is trained on"),
+    "reward/au": ("AU reward", "F1 of each answer's set of action units, mean over faces"),
+    "reward/accuracy": ("Accuracy reward", "1 when the emotion is right"),
+    "reward/format": ("Format reward", "1 when the answer has the asked form"),
+    "format/valid": ("Valid answers", "share of answers that parse"),
+    "format/truncated": ("Truncated answers", "share cut off at the length limit"),
+    "synthesis/yield": ("Accepted rows", "share of rows whose reasoning passed every check"),
+}
+"""Name -> (label, what it is). The order is the order of tables."""
+
+LOWER_IS_BETTER = ("au/hallucinated", "format/truncated", "failures/")
+
+_MODELS = {"base": "Base", "sft": "SFT", "grpo": "GRPO", "synthesis": "After synthesis", "resft": "After synthesis"}
+_STAGES = {
+    "base": "Base", "sft": "SFT", "grpo": "GRPO", "synthesis": "Synthesis", "resft": "SFT on written data",
+    "eval": "Evaluation", "pipeline": "Pipeline", "comparison": "Comparison",
+}  # fmt: skip
+_COLOURS = {"base": 4, "sft": 0, "grpo": 1, "synthesis": 2, "resft": 2}
+_FAILURES = {
+    "parse": "Unparsed answers", "parse_failures": "Unparsed answers", "truncated": "Truncated answers", "judge": "Failed judgements",
+    "empty": "Empty answers",
+}  # fmt: skip
+
+
+def metric_label(name: str) -> str:
+    """A readable name: "Emotion UAR" for `emotion/uar`, "F1 of AU12" for `au/f1/AU12`, else the name itself."""
+    if name in METRICS:
+        return METRICS[name][0]
+    if name.startswith("failures/"):
+        return failure_label(name)
+    if name.startswith("au/f1/"):
+        return f"F1 of {name.removeprefix('au/f1/')}"
+    return name
+
+
+def model_label(name: str) -> str:
+    """A readable name of a model in a pipeline."""
+    return _numbered(_MODELS, name)
+
+
+def stage_label(name: str) -> str:
+    """A readable name of a stage or a sub-run."""
+    return _numbered(_STAGES, name)
+
+
+def _numbered(labels: Mapping[str, str], name: str) -> str:
+    """The label of "grpo", and of "grpo2" as that of round 2."""
+    stem, round_ = re.fullmatch(r"(.*?)(\d*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+    if stem not in labels:
+        return name.replace("_", " ")
+    return f"{labels[stem]} {round_}".strip()
+
+
+def failure_label(name: str) -> str:
+    """A readable name of a failure that is counted."""
+    plain = name.removeprefix("format/").removeprefix("failures/")
+    return _FAILURES.get(plain, plain.replace("_", " ").capitalize())
+
+
+def model_colours(names: Sequence[str]) -> list[int]:
+    """The palette index of each model: a stage has one colour on the whole page, others take what is left."""
+    if len(names) == 1:
+        return [0]
+    taken = [_COLOURS[name] for name in names if name in _COLOURS]
+    free = [colour for colour in (0, 1, 2, 3, 4, 5) if colour not in taken] or [5]
+    result = []
+    for name in names:
+        result.append(_COLOURS[name] if name in _COLOURS else free[0])
+        if name not in _COLOURS and len(free) > 1:
+            free.pop(0)
+    return result
+
+
+def is_better(name: str, difference: float) -> bool:
+    """Whether a change of this sign is an improvement."""
+    return difference < 0 if name.startswith(LOWER_IS_BETTER) else difference > 0
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Metric names in the order of `METRICS`, then the others by name."""
+    rank = {name: index for index, name in enumerate(METRICS)}
+    return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), au_number(name), name))
+
+
+def au_number(name: str) -> int:
+    """12 for "AU12" or "au/f1/AU12"; 0 when there is no number at the end."""
+    match = re.search(r"(\d+)$", name)
+    return int(match[1]) if match else 0
+
+
+def au_meaning(code: str) -> str:
+    """FACS name of an action unit ("lip corner puller" for AU12), "" when unknown."""
+    unit = ACTION_UNITS.get(code)
+    return unit.name.lower() if unit else ""
+
+
+def figure(value: Any) -> dict[str, float]:
+    """A metric of `summary.json` (an object or a bare number) as value, low, high, n, clusters; absent ones left out."""
+    if isinstance(value, Mapping):
+        return {key: float(value[key]) for key in ("value", "low", "high", "n", "clusters") if is_number(value.get(key))}
+    return {"value": float(value)} if is_number(value) else {}
+
+
+def is_number(value: Any) -> bool:
+    """A finite number, not a boolean."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def short(value: Any) -> str:
+    """A number as a person writes it: 0.853, 12.4, 1,250, 3.2e-06; "–" when there is none."""
+    if not is_number(value):
+        return "–"
+    size = abs(value)
+    if value == int(value) and size < 1e6 and (isinstance(value, int) or size >= 100 or size == 0):
+        return f"{int(value):,}"
+    if size >= 1e6 or size < 1e-3:
+        return f"{value:.1e}"
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.3f}"
+
+
+def signed(value: Any) -> str:
+    """A difference with its sign, minus as the typographic one."""
+    return "–" if not is_number(value) else f"{'+' if value >= 0 else '−'}{abs(value):.3f}"
+
+
+def duration(seconds: Any) -> str:
+    """3,700 s as "1 h 1 min"."""
+    if not is_number(seconds):
+        return ""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

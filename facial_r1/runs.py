@@ -1,0 +1,241 @@
+"""Run directories: their files, their state, their lineage.
+
+A run directory holds `resolved.yaml`, `status.json`, `metrics.jsonl`, `summary.json`, `checkpoints/`, `model/`,
+`rollouts/`, `report.html` and `logs/`. `status.json` is the only thing that says a run is finished.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import facial_r1
+from facial_r1 import atomic
+from facial_r1.errors import InputError
+
+# What `init_from=latest` looks for: the stage before, in the order of preference.
+STAGE_BEFORE: dict[str, tuple[str, ...]] = {
+    "sft": ("synthesis", "grpo"),
+    "grpo": ("sft",),
+    "synthesis": ("grpo", "sft"),
+    "eval": ("pipeline", "grpo", "sft"),
+    "pipeline": ("pipeline", "grpo", "sft"),
+}
+
+# Settings that say where or how to run and do not change what comes out.
+_NOT_IDENTITY = ("run_dir", "run_name", "output_root", "resume", "tracker")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run directory. Cheap to make; nothing is read or written until asked."""
+
+    path: Path
+
+    @property
+    def resolved(self) -> Path:
+        return self.path / "resolved.yaml"
+
+    @property
+    def status_file(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def rollouts(self) -> Path:
+        return self.path / "rollouts"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def status(self) -> dict[str, Any]:
+        """The contents of status.json; empty when there is none."""
+        try:
+            return atomic.read_json(self.status_file)
+        except FileNotFoundError:
+            return {}
+        except json.JSONDecodeError as error:
+            raise InputError(f"{self.status_file}: not JSON (line {error.lineno}): remove the folder or restore the file") from None
+
+    def state(self) -> str:
+        """running, finished, failed, interrupted, or "" for a folder that is no run."""
+        return str(self.status().get("state", ""))
+
+    def update_status(self, **changes: Any) -> None:
+        """Merge `changes` into status.json, atomically."""
+        atomic.write_json(self.status_file, {**self.status(), **changes})
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json, atomically."""
+        atomic.write_json(self.summary, summary)
+
+    def read_summary(self) -> dict[str, Any]:
+        """The contents of summary.json; empty when there is none."""
+        return atomic.read_json(self.summary) if self.summary.is_file() else {}
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def identity(tree: Mapping[str, Any]) -> str:
+    """Eight hex digits that two configurations share exactly when they ask for the same result."""
+    kept = {key: value for key, value in tree.items() if key not in _NOT_IDENTITY}
+    launch = dict(kept.get("launch") or {})
+    kept["launch"] = {key: launch.get(key) for key in ("processes", "distributed")}
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def directory_for(tree: Mapping[str, Any], *, fresh: bool = False) -> RunDirectory:
+    """The run directory of a configuration: the same for the same command, so that it can be continued.
+
+    Args:
+        tree: the resolved configuration.
+        fresh: skip directories that exist (`resume=never`): `-2`, `-3`, ... is appended.
+    """
+    if tree.get("run_dir"):
+        path = Path(str(tree["run_dir"])).expanduser().absolute()
+        if fresh and path.exists() and any(path.iterdir()):
+            raise InputError(f"run_dir={path} is not empty and resume=never: choose another run_dir or resume=auto")
+        return RunDirectory(path)
+    stem = str(tree.get("run_name") or tree["stage"]["name"])
+    path = Path(str(tree["output_root"])).expanduser().absolute() / f"{stem}-{identity(tree)}"
+    if fresh:
+        number, base = 2, path
+        while path.exists():
+            path = base.with_name(f"{base.name}-{number}")
+            number += 1
+    return RunDirectory(path)
+
+
+def create(run: RunDirectory, resolved_yaml: str, stage: str, parent: Path | None, chain: list[dict[str, str]]) -> bool:
+    """Make a run directory with resolved.yaml and a `created` status; False when it exists already.
+
+    Raises:
+        InputError: the folder cannot be written, or it is something else than a run of ours.
+    """
+    if run.resolved.is_file() and run.status_file.is_file():
+        return False
+    if run.path.is_dir() and any(run.path.iterdir()):
+        raise InputError(f"{run.path} exists and is no run directory: choose another run_dir=")
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(run.resolved, resolved_yaml)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {run.path}: {error.strerror or error}. Choose another place with output_root=<folder> or run_dir=<folder>"
+        ) from None
+    atomic.write_json(
+        run.status_file,
+        {
+            "state": "created",
+            "stage": stage,
+            "name": run.path.name,
+            "created": now(),
+            "parent": str(parent) if parent else None,
+            "chain": chain,
+            "version": {"package": facial_r1.__version__, "git": git_version()},
+        },
+    )
+    return True
+
+
+def remove_if_unused(run: RunDirectory) -> None:
+    """Take away a run directory in which nothing was produced (a job refused for its input)."""
+    kept = ("checkpoints", "model", "metrics.jsonl", "samples.jsonl", "accepted.jsonl", "summary.json")
+    if run.path.is_dir() and not any((run.path / name).exists() for name in kept):
+        if not any(child.is_dir() and (child / "status.json").exists() for child in run.path.iterdir()):
+            shutil.rmtree(run.path)
+
+
+def find(root: Path) -> Iterator[RunDirectory]:
+    """Every run directory below `root`, three levels deep (sweeps and pipelines nest)."""
+    for pattern in ("*/status.json", "*/*/status.json", "*/*/*/status.json"):
+        for file in sorted(root.glob(pattern)):
+            yield RunDirectory(file.parent)
+
+
+def latest(root: Path, stages: tuple[str, ...]) -> RunDirectory | None:
+    """The newest finished run of the first of `stages` that has one."""
+    runs = [(run, run.status()) for run in find(root)]
+    for stage in stages:
+        finished = [(status.get("ended", ""), run) for run, status in runs if status.get("stage") == stage and status.get("state") == "finished"]
+        if finished:
+            return max(finished, key=lambda pair: (pair[0], str(pair[1].path)))[1]
+    return None
+
+
+def model_of(run: RunDirectory) -> Path:
+    """The model folder that a finished run stands for: its own, or the one it used (evaluation, synthesis).
+
+    Raises:
+        InputError: the run is not finished, or its model is gone.
+    """
+    status = run.status()
+    if status.get("state") != "finished":
+        raise InputError(
+            f"init_from={run.path}: that {status.get('stage', '')} run is {status.get('state') or 'no run'}"
+            f"{': ' + status['reason'] if status.get('reason') else ''}. "
+            "Finish it with its own command, or name a finished run"
+        )
+    model = run.model if run.model.is_dir() else Path(str(status.get("model") or run.model))
+    if not model.exists() and not str(status.get("model", "")).startswith("embedded:"):
+        raise InputError(f"init_from={run.path}: its model folder {model} is gone")
+    return Path(status["model"]) if str(status.get("model", "")).startswith("embedded:") else model
+
+
+def chain_of(run: RunDirectory) -> list[dict[str, str]]:
+    """The ancestors of what follows `run`, oldest first, `run` included."""
+    status = run.status()
+    return [*status.get("chain", []), {"stage": str(status.get("stage", "")), "run": str(run.path)}]
+
+
+@lru_cache(maxsize=1)
+def git_version() -> str | None:
+    """`git describe` of the checkout this package runs from; None for an installed wheel."""
+    here = Path(facial_r1.__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", os.fspath(here), "describe", "--always", "--dirty", "--tags"],
+            capture_output=True, text=True, timeout=5, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

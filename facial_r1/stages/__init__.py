@@ -1,0 +1,17 @@
+"""The stages of the recipe. Each module reads top to bottom like the section of the paper it stands for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facial_r1.stages.context import Context
+
+_MODULES = {"sft": "sft", "grpo": "grpo", "synthesis": "synthesis", "eval": "evaluation", "pipeline": "pipeline"}
+
+
+def run_stage(context: Context) -> dict[str, Any] | None:
+    """Run the stage that `context.job` asks for; returns its summary (None for a dry run)."""
+    module = importlib.import_module(f"facial_r1.stages.{_MODULES[context.job.stage.name]}")
+    return module.run(context)

@@ -1,0 +1,83 @@
+"""GRPO: sample a group of answers for each face, score them with verifiable rewards, learn from the difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facial_r1.config.schema import GRPO
+from facial_r1.data import Record
+from facial_r1.stages.context import Context
+from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
+from facial_r1.stages.scoring import evaluate_model
+from facial_r1.stages.sft import finish, open_trackers, ranks_ready
+from facial_r1.training.arguments import last_checkpoint
+
+
+def run(context: Context) -> dict[str, Any] | None:
+    """Train on the rows that carry action units or a label; save the model; evaluate it on the test rows."""
+    stage = context.job.stage
+    assert isinstance(stage, GRPO)
+    data = load_records(context)
+    rows = usable(context, data.train, "action units or a label", _scorable(data), context.job.data.amount)
+    say(context, arithmetic(stage, context.world, len(rows)))
+    if context.job.debug.dry_run:
+        return None
+    if not context.run.model.is_dir():
+        train(context, stage, rows, data)
+    loaded = load_model(context, train=False, source=str(context.run.model))
+    summary: dict[str, Any] = {"stage": "grpo", "metrics": {}, "failures": {}, "rows": len(rows)}
+    if stage.evaluate:
+        test = data.test if stage.eval_rows is None else data.test[: stage.eval_rows]
+        summary = evaluate_model(context, loaded, test[: context.job.debug.limit], data, stage.max_completion_length, 2000)
+    return summary
+
+
+def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None:
+    """Train from the newest complete checkpoint (or from the start) and save `model/`.
+
+    Raises:
+        Interrupted: a stop was asked for; a checkpoint has been written.
+    """
+    from facial_r1.training.callbacks import BarCallback, StopCallback, TrackerCallback, install
+    from facial_r1.training.grpo import RolloutCallback, Row, build_trainer
+
+    loaded = load_model(context, train=True)
+    prompts = [Row(chat(context, record, data), record.images, record.to_json()) for record in rows]
+    checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
+    ranks_ready(context)
+    trackers = open_trackers(context, checkpoint)
+    trainer = build_trainer(
+        context.job, stage, context.world, loaded.model, loaded.processor, prompts, loaded.open_image,
+        reward_options(context, data), context.run.checkpoints,
+    )  # fmt: skip
+    install(
+        trainer,
+        TrackerCallback(trackers.log),
+        RolloutCallback(trainer, prompts, context.run.rollouts, stage.rollouts_every, trackers.table),
+        StopCallback(context.stop),
+        BarCallback("GRPO", ("reward/mean", "completions/mean_length")),
+    )
+    say(context, f"from {checkpoint.name if checkpoint else loaded.source}; rewards: {', '.join(context.job.reward.weights)}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finish(context, trainer, loaded, trackers)
+
+
+def arithmetic(stage: GRPO, world: int, rows: int) -> str:
+    """The batch in plain words.
+
+    >>> arithmetic(GRPO(prompts_per_step=8, num_generations=8, max_steps=60), 1, 1000)
+    '8 prompts x 8 completions = 64 a step (64 a pass x 1 rank x 1 pass), 60 steps over 1000 rows'
+    """
+    passes = stage.accumulation(world)
+    steps = stage.max_steps if stage.max_steps > 0 else int(rows * stage.epochs // stage.prompts_per_step)
+    return (
+        f"{stage.prompts_per_step} prompts x {stage.num_generations} completions = {stage.completions_per_step()} a step "
+        f"({stage.batch_size(world)} a pass x {world} rank{'s' if world > 1 else ''} x {passes} pass{'es' if passes > 1 else ''}), "
+        f"{steps} steps over {rows} rows"
+    )
+
+
+def _scorable(data: Data) -> Any:
+    """Whether any reward besides format can apply to a record."""
+    empty_counts = data.protocol.empty_action_units == "absent"
+    return lambda record: bool(record.AUs) or bool(record.labels) or (empty_counts and record.AUs is not None)

@@ -1,0 +1,169 @@
+"""What a stage works on: its records, its starting model, its pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from facial_r1 import prompts
+from facial_r1.data import Data, Record, load_data, open_image, take, write_skipped
+from facial_r1.config.schema import Eval
+from facial_r1.errors import InputError
+from facial_r1.stages.context import Context
+from facial_r1.training.arguments import training_dtype
+
+_log = logging.getLogger("facial_r1")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its processor and the function that opens pictures at its size."""
+
+    model: Any
+    processor: Any
+    open_image: Callable[[str], Image.Image]
+    source: str
+
+
+def load_records(context: Context) -> Data:
+    """The records of the job, loaded once per process; refused when they changed since the run began.
+
+    Rank 0 prepares first, so that a drawn or converted dataset is made once.
+
+    Raises:
+        InputError: the data breaks its contract, or an interrupted run would continue on other data.
+    """
+    if "data" in context._data:
+        return context._data["data"]
+    from facial_r1.stages.ranks import barrier
+
+    if not context.main:
+        barrier()
+    data = _load(context)
+    if context.main:
+        barrier()
+        before = (context.run.status().get("data") or {}).get("fingerprint")
+        if before and before != data.fingerprint:
+            raise InputError(
+                f"{context.run.path}: the data changed since this run began (fingerprint {before[:12]}, now {data.fingerprint[:12]}). "
+                "Restore it, or start anew with resume=never"
+            )
+        counts = {"train": len(data.train), "test": len(data.test), "skipped": len(data.problems)}
+        context.run.update_status(data={"name": context.job.data.name, "fingerprint": data.fingerprint, **counts})
+        if data.problems:
+            write_skipped(context.run.path / "skipped.jsonl", data.problems)
+        for line in data.describe().splitlines():
+            _log.info("%s", line)
+        for note in data.notes:
+            say(context, f"note: {note}")
+    context._data["data"] = data
+    return data
+
+
+def _load(context: Context) -> Data:
+    """All rows of the sides that the stage needs. Amounts are taken later, of the rows that the stage can use."""
+    stage = context.job.stage
+    evaluates = stage.name == "pipeline" or getattr(stage, "evaluate", False)
+    sides = (stage.split,) if isinstance(stage, Eval) else ("train", "test") if evaluates else ("train",)
+    settings = dataclasses.replace(context.job.data, amount=None)
+    return describe_rows(load_data(settings, need=sides), context.job.data.descriptions)
+
+
+def describe_rows(data: Data, files: Sequence[str]) -> Data:
+    """Rows with the descriptions that synthesis wrote for them (`data.descriptions`: accepted.jsonl files or run folders).
+
+    Raises:
+        InputError: a file is missing, or none of its ids is among the rows.
+    """
+    if not files:
+        return data
+    written: dict[str, str] = {}
+    for name in files:
+        path = Path(name).expanduser()
+        path = path / "accepted.jsonl" if path.is_dir() else path
+        if not path.is_file():
+            raise InputError(f"data.descriptions: {path} does not exist; name the accepted.jsonl of a finished synthesis run")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            written[row["id"]] = row["description"]
+    known = {record.id for record in data.train}
+    if written and not known & written.keys():
+        raise InputError(f"data.descriptions: none of the {len(written)} ids in {', '.join(files)} is among the rows of the data")
+    records = [dataclasses.replace(r, description=written.get(r.id, r.description)) for r in data.train]
+    return dataclasses.replace(data, train=dataclasses.replace(data.train, records=records))
+
+
+def usable(context: Context, records: Sequence[Record], why: str, keep: Callable[[Record], bool], amount: float | int | None) -> list[Record]:
+    """The records a stage can use, then `amount` of them. What is left out is counted and said.
+
+    Raises:
+        InputError: none is left.
+    """
+    kept = [record for record in records if keep(record)]
+    if not kept:
+        raise InputError(f"stage={context.job.stage.name}: none of the {len(records)} rows of data={context.job.data.name} has {why}")
+    chosen = take(kept, amount, context.job.data.seed)
+    if context.job.debug.limit:
+        chosen = chosen[: context.job.debug.limit]
+    if context.main:
+        say(context, f"{len(chosen)} rows of {len(records)} ({len(records) - len(kept)} without {why}, {len(kept) - len(chosen)} over the amount)")
+    return chosen
+
+
+def load_model(context: Context, *, train: bool, source: str | None = None) -> Loaded:
+    """The starting model of the job (or the one at `source`)."""
+    from facial_r1 import models
+    from facial_r1.stages import ranks
+
+    found = source or context.source()[0]
+    where = ranks.device(context.job.launch.device)
+    model, processor = models.load(
+        context.job.model,
+        found,
+        dtype=training_dtype(context.job),
+        device=None if train and context.job.launch.distributed == "zero3" else where,
+        train=train,
+    )
+    return Loaded(model, processor, picture_opener(context, processor), found)
+
+
+def picture_opener(context: Context, processor: Any) -> Callable[[str], Image.Image]:
+    """Opens a picture upright, in RGB, at the size the model sees; a grey square under `stage.blank_images`."""
+    from facial_r1.models.images import ImageSizer
+
+    sizer = ImageSizer.from_processor(processor, context.job.model.image_size)
+    blank = bool(getattr(context.job.stage, "blank_images", False))
+
+    def opened(path: str) -> Image.Image:
+        picture = sizer.apply(open_image(path))
+        return Image.new("RGB", picture.size, (128, 128, 128)) if blank else picture
+
+    return opened
+
+
+def chat(context: Context, record: Record, data: Data, **options: Any) -> list[dict[str, Any]]:
+    """The chat messages that ask about `record`, the same in training, synthesis and evaluation."""
+    return prompts.messages(record, context.job.prompt, data.protocol.labels, vocabulary=data.protocol.action_units, **options)
+
+
+def reward_options(context: Context, data: Data) -> dict[str, dict[str, Any]]:
+    """Keyword arguments of each reward: the protocol's, then what `reward.options` says."""
+    shared = {"au": {"vocabulary": list(data.protocol.action_units) or None, "empty": data.protocol.empty_action_units}}
+    names = {*context.job.reward.weights, *context.job.reward.options}
+    return {name: {**shared.get(name, {}), **context.job.reward.options.get(name, {})} for name in names}
+
+
+def say(context: Context, text: str) -> None:
+    """One line for the person watching, on standard error, and into the log."""
+    import sys
+
+    if context.main:
+        _log.info("%s", text)
+        print(f"facial_r1: {context.job.stage.name}: {text}", file=sys.stderr, flush=True)

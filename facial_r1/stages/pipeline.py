@@ -1,0 +1,167 @@
+"""The whole recipe in one run: base, SFT, GRPO, synthesis, SFT on what was written; each model evaluated.
+
+Every step is an ordinary run in a numbered folder of this run's directory, with its own status, metrics and report.
+A step that is finished is never run again.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from facial_r1 import runs
+from facial_r1.config.schema import SFT, Job, Pipeline
+from facial_r1.config.validation import to_dict
+from facial_r1.interruption import Interrupted
+from facial_r1.runs import RunDirectory
+from facial_r1.stages import run_stage
+from facial_r1.stages.context import Context
+from facial_r1.stages.material import load_records, say
+from facial_r1.stages.ranks import barrier
+
+
+HEADLINE = ("reward/mean", "emotion/accuracy", "emotion/uar", "emotion/macro_f1", "au/macro_f1", "au/micro_f1", "au/subset_accuracy",
+            "au/hallucinated", "text/rouge_l", "format/valid", "format/truncated")  # fmt: skip
+
+
+def run(context: Context) -> dict[str, Any] | None:
+    """Run every step that is not finished, then compare the models on the same test rows."""
+    stage = context.job.stage
+    assert isinstance(stage, Pipeline)
+    job = context.job
+    models: dict[str, RunDirectory] = {}
+    if job.debug.dry_run:
+        load_records(context)
+        say(context, f"plan: base, SFT, then {stage.rounds} round(s) of GRPO, synthesis, SFT; {len(context._data['data'].test)} test rows after each")
+        return None
+
+    models["base"] = step(context, "01_base", _job(job, stage.eval, init_from=job.init_from))
+    models["sft"] = step(context, "02_sft", _job(job, stage.sft, init_from=job.init_from, amount=stage.amounts.sft), after=models["base"])
+    number, before = 3, models["sft"]
+    for turn in range(1, stage.rounds + 1):
+        name = "" if stage.rounds == 1 else str(turn)
+        grpo = step(context, f"{number:02d}_grpo{name}", _job(job, stage.grpo, init_from=before.path, amount=stage.amounts.grpo), after=before)
+        written = step(
+            context, f"{number + 1:02d}_synthesis{name}", _job(job, stage.synthesis, init_from=grpo.path, amount=stage.amounts.synthesis), after=grpo
+        )
+        refined = _job(job, stage.resft, init_from=grpo.path, amount=None)
+        refined.data.descriptions = [str(written.path / "accepted.jsonl")]
+        before = step(context, f"{number + 2:02d}_sft{name}", refined, after=written)
+        models |= {f"grpo{name}": grpo, f"synthesis{name}": before}
+        number += 3
+    if not context.main:
+        return {}
+    context.run.update_status(model=str(before.model))
+    return compare(context, models)
+
+
+def _job(job: Job, stage: Any, init_from: str | Path | None, amount: float | int | None = None) -> Job:
+    """A copy of the pipeline's job with one step's stage, start and amount."""
+    new = copy.deepcopy(job)
+    new.stage = copy.deepcopy(stage)
+    new.init_from = str(init_from) if init_from else None
+    new.data.amount = amount if amount is not None else (None if isinstance(stage, SFT) else job.data.amount)
+    return new
+
+
+def step(context: Context, name: str, job: Job, after: RunDirectory | None = None) -> RunDirectory:
+    """Run one step in its folder unless it is finished; returns its run directory.
+
+    Raises:
+        Interrupted: a stop was asked for; the step's own checkpoint has been written.
+    """
+    child = context.child(name, job)
+    barrier()
+    if child.run.state() == "finished":
+        return child.run
+    context.stop.check()
+    if context.main:
+        child.run.logs.mkdir(parents=True, exist_ok=True)
+        import yaml
+
+        runs.create(
+            child.run,
+            yaml.safe_dump(to_dict(job), sort_keys=False),
+            job.stage.name,
+            after.path if after else None,
+            runs.chain_of(after) if after else [],
+        )
+        child.run.update_status(state="running", started=child.run.status().get("started") or runs.now(), reason=None)
+    barrier()
+    began = time.time()
+    try:
+        summary = run_stage(child)
+    except (Interrupted, KeyboardInterrupt):
+        if context.main:
+            child.run.update_status(state="interrupted", ended=runs.now())
+        raise
+    except Exception as error:  # recorded on the step, then passed on to the run
+        if context.main:
+            child.run.update_status(state="failed", ended=runs.now(), reason=f"{type(error).__name__}: {error}")
+        raise
+    if context.main:
+        child.run.write_summary({**(summary or {}), "seconds": round(time.time() - began, 1)})
+        child.run.update_status(state="finished", ended=runs.now())
+    barrier()
+    return child.run
+
+
+def compare(context: Context, models: dict[str, RunDirectory]) -> dict[str, Any]:
+    """Metrics of every model, and the paired differences between each model and the one before it."""
+    from facial_r1.metrics.bootstrap import paired_difference_of_means
+    from facial_r1.metrics.evaluate import compare as compare_evaluations
+    from facial_r1.stages.scoring import score_answers
+
+    data = load_records(context)
+    scored = {}
+    for name, run in models.items():
+        samples = [json.loads(line) for line in run.samples.read_text(encoding="utf-8").splitlines()]
+        by_id = {record.id: record for record in data.test}
+        records = [by_id[sample["id"]] for sample in samples]
+        answers = [{"id": s["id"], "completion": s["completion"], "finish_reason": s["finish_reason"]} for s in samples]
+        child = context.child(run.path.name, context.job)
+        summary, evaluation = score_answers(child, records, answers, data, 2000)
+        scored[name] = (summary, evaluation, {s["id"]: (s["scores"]["reward/mean"], s["subject"] or s["id"]) for s in samples})
+    differences: dict[str, Any] = {}
+    names = list(models)
+    for later, earlier in zip(names[1:], names[:-1], strict=True):
+        one, two = scored[later], scored[earlier]
+        found = dict(compare_evaluations(one[1], two[1]))
+        shared = [key for key in one[2] if key in two[2] and one[2][key][0] is not None and two[2][key][0] is not None]
+        found["reward/mean"] = paired_difference_of_means(
+            [one[2][key][0] for key in shared], [two[2][key][0] for key in shared], [one[2][key][1] for key in shared], seed=context.job.seed
+        )
+        differences[f"{later} - {earlier}"] = found
+    last = names[-1]
+    result = {
+        "stage": "pipeline",
+        "models": {name: {key: scored[name][0][key] for key in ("metrics", "failures", "baselines", "rows")} for name in names},
+        "differences": differences,
+        "metrics": scored[last][0]["metrics"],
+        "failures": scored[last][0]["failures"],
+        "baselines": scored[last][0]["baselines"],
+        "steps": {run.path.name: run.read_summary().get("seconds") for run in runs.find(context.run.path)},
+    }
+    say(context, "done\n" + final_table(context.run.path, result))
+    return result
+
+
+def final_table(folder: Path, result: dict[str, Any]) -> str:
+    """The models side by side and what each step gained, as text; also as CSV, Markdown and LaTeX in `folder`."""
+    from facial_r1.report.tables import MetricTable, console, write_tables
+
+    table = MetricTable.of({"": result})
+    write_tables(table, folder, "models")
+    shown = tuple(name for name in table.metrics if name in HEADLINE)
+    text = io.StringIO()
+    console(MetricTable(table.models, shown, table.figures), stream=text)
+    for pair, found in result["differences"].items():
+        for name in ("reward/mean", "emotion/accuracy", "au/macro_f1"):
+            gain = found.get(name)
+            if gain and gain["low"] is not None:
+                text.write(f"{pair}: {name} {gain['difference']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]\n")
+    return text.getvalue()

@@ -1,0 +1,34 @@
+"""The few things ranks do together."""
+
+from __future__ import annotations
+
+import datetime
+import os
+
+import torch
+
+# A rank that writes reasoning for its share may be long ahead of another.
+_PATIENCE = datetime.timedelta(hours=6)
+
+
+def join_group() -> None:
+    """Open the process group when there are several ranks and no trainer has opened it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.distributed.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+
+
+def barrier() -> None:
+    """Wait for every rank; returns at once with one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        join_group()
+        torch.distributed.barrier()
+
+
+def device(wanted: str = "auto") -> torch.device:
+    """The device of this rank."""
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -1,0 +1,188 @@
+"""Generate once, then score: the evaluation that every stage ends with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from facial_r1 import atomic, rewards
+from facial_r1.config.schema import Sampling
+from facial_r1.data import Data, Record
+from facial_r1.generation.engine import Request
+from facial_r1.generation.transformers_engine import TransformersEngine
+from facial_r1.metrics.bootstrap import interval_of_mean
+from facial_r1.metrics.evaluate import Evaluation, evaluate
+from facial_r1.progress import progress_bar
+from facial_r1.prompts import parse, render
+from facial_r1.stages import ranks
+from facial_r1.stages.context import Context
+from facial_r1.stages.material import Loaded, chat, reward_options, say
+
+
+def generate_answers(
+    context: Context, loaded: Loaded, records: Sequence[Record], data: Data, sampling: Sampling, chunk: int
+) -> list[dict[str, Any]] | None:
+    """One answer per record, in order, as `{"id", "completion", "finish_reason", "tokens"}`.
+
+    Answers are written to `answers.rank<r>.jsonl` chunk by chunk; a restart generates only what is missing, whatever
+    the number of ranks was. Rank 0 returns them all, the others None.
+    """
+    folder = context.run.path
+    done = {row["id"]: row for row in _read_answers(folder)}
+    ranks.barrier()
+    missing = [record for record in records if record.id not in done][context.rank :: context.world]
+    engine = TransformersEngine(loaded.model, loaded.processor, loaded.open_image, context.job.generation.batch_size)
+    with (folder / f"answers.rank{context.rank}.jsonl").open("a", encoding="utf-8") as file:
+        if file.tell() and not _ends_with_newline(folder / f"answers.rank{context.rank}.jsonl"):
+            file.write("\n")
+        for part in in_chunks(context, missing, chunk, "answering"):
+            requests = [Request(record.id, chat(context, record, data), record.images) for record in part]
+            for record, answer in zip(part, engine.generate(requests, sampling, context.job.seed), strict=True):
+                row = {"id": record.id, "completion": answer.text, "finish_reason": answer.finish_reason, "tokens": len(answer.token_ids)}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.flush()
+    ranks.barrier()
+    if not context.main:
+        return None
+    done = {row["id"]: row for row in _read_answers(folder)}
+    return [done[record.id] for record in records]
+
+
+def in_chunks(context: Context, rows: Sequence[Record], size: int, what: str) -> Iterator[Sequence[Record]]:
+    """Parts of `rows`, with a progress bar on rank 0. A requested stop is honoured between two parts."""
+    with progress_bar(len(rows), what, "rows") if context.main else nullcontext(lambda count: None) as advance:
+        for start in range(0, len(rows), size):
+            context.stop.check()
+            part = rows[start : start + size]
+            yield part
+            advance(len(part))
+
+
+def score_answers(
+    context: Context, records: Sequence[Record], answers: Sequence[dict[str, Any]], data: Data, resamples: int
+) -> tuple[dict[str, Any], Evaluation]:
+    """Every metric with its interval, written as samples.jsonl, confusion.csv and confusion.png; returns the summary.
+
+    Rewards are the same functions that training uses, so `reward/<name>` here is what GRPO optimised.
+    """
+    rows = [record.to_json() for record in records]
+    texts = [answer["completion"] for answer in answers]
+    result = evaluate(
+        texts,
+        rows,
+        vocabulary=list(data.protocol.action_units),
+        labels=list(data.protocol.labels),
+        resamples=resamples,
+        seed=context.job.seed,
+        finish_reasons=[answer["finish_reason"] for answer in answers],
+        empty_action_units=data.protocol.empty_action_units,
+    )
+    options = reward_options(context, data)
+    scores = {name: rewards.score(name, texts, rows, **options.get(name, {})) for name in context.job.reward.weights}
+    total = rewards.combine(scores, context.job.reward.weights)
+    clusters = [record.subject or record.id for record in records]
+    for name, values in {"mean": total, **scores}.items():
+        if any(value is not None for value in values):
+            result.metrics[f"reward/{name}"] = interval_of_mean(values, clusters, resamples=resamples, seed=context.job.seed)
+    _write_samples(context, records, answers, data, {"reward/mean": total, **{f"reward/{name}": values for name, values in scores.items()}}, result)
+    _write_confusion(context.run.path, result)
+    summary = {
+        "stage": context.job.stage.name,
+        "metrics": result.metrics,
+        "failures": result.failures,
+        "baselines": result.baselines,
+        "rows": len(records),
+    }
+    return summary, result
+
+
+def evaluate_model(context: Context, loaded: Loaded, records: Sequence[Record], data: Data, max_new_tokens: int, resamples: int, chunk: int = 200, temperature: float = 0.0) -> dict[str, Any]:
+    """Answer and score `records`; the summary on rank 0, an empty mapping on the others."""
+    if not records:
+        say(context, "there is no test part, so nothing is evaluated (data.split.test or data.test_files)")
+        return {"stage": context.job.stage.name, "metrics": {}, "failures": {}, "rows": 0}
+    sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    answers = generate_answers(context, loaded, records, data, sampling, chunk)
+    if answers is None:
+        return {}
+    summary, _ = score_answers(context, records, answers, data, resamples)
+    say(context, headline(summary))
+    return summary
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """The figures a person wants first, on one line."""
+    shown = [(name, summary["metrics"].get(name)) for name in ("reward/mean", "emotion/accuracy", "au/macro_f1", "format/valid")]
+    parts = []
+    for name, value in shown:
+        if value and value["value"] is not None:
+            known = value["low"] is not None
+            parts.append(f"{name} {value['value']:.3f}" + (f" [{value['low']:.3f}, {value['high']:.3f}]" if known else ""))
+    return ", ".join([*parts, f"n {summary.get('rows', 0)}"])
+
+
+def _read_answers(folder: Path) -> Iterable[dict[str, Any]]:
+    for file in sorted(folder.glob("answers.rank*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the line a kill cut off; its record is generated again
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
+
+
+def _write_samples(
+    context: Context, records: Sequence[Record], answers: Sequence[dict[str, Any]], data: Data,
+    scores: dict[str, list[float | None]], result: Evaluation,
+) -> None:  # fmt: skip
+    lines = []
+    for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
+        parsed = parse(answer["completion"])
+        truth = set(record.AUs or ())
+        spans = [[m.start, m.end, m.code, m.code in truth] for m in parsed.spans if m.code in parsed.action_units]
+        row = {
+            "id": record.id,
+            "image": record.images[0] if record.images else "",
+            "prompt": render(context.job.prompt, record, data.protocol.labels, vocabulary=data.protocol.action_units),
+            "completion": answer["completion"],
+            "finish_reason": answer["finish_reason"],
+            "AUs": None if record.AUs is None else list(record.AUs),
+            "labels": list(record.labels),
+            "description": record.description,
+            "parsed": {
+                "action_units": list(parsed.action_units),
+                "labels": list(parsed.labels),
+                "thinking": parsed.thinking,
+                "valid": parsed.valid,
+            },
+            "scores": {name: values[index] for name, values in scores.items()},
+            "meta_info": record.meta_info,
+            "subject": record.subject,
+            "spans": spans,
+        }
+        lines.append(json.dumps(row, ensure_ascii=False))
+    atomic.write_text(context.run.samples, "\n".join(lines) + "\n")
+
+
+def _write_confusion(folder: Path, result: Evaluation) -> None:
+    if result.confusion is None:
+        return
+    labels, columns, matrix = result.confusion.labels, result.confusion.columns, result.confusion.matrix
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["truth", *columns])
+    writer.writerows([label, *row] for label, row in zip(labels, matrix, strict=True))
+    atomic.write_text(folder / "confusion.csv", text.getvalue())
+    from facial_r1.report.figures import confusion_png
+
+    confusion_png(labels, matrix, folder / "confusion.png", columns=columns)

@@ -1,0 +1,103 @@
+"""Supervised fine-tuning: learn the answer format and the vocabulary of action units from written descriptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facial_r1 import tracking
+from facial_r1.config.schema import SFT
+from facial_r1.data import Record
+from facial_r1.stages import ranks
+from facial_r1.stages.context import Context, describe
+from facial_r1.stages.material import Data, Loaded, chat, load_model, load_records, say, usable
+from facial_r1.stages.scoring import evaluate_model
+from facial_r1.training.arguments import last_checkpoint
+
+
+def run(context: Context) -> dict[str, Any] | None:
+    """Fine-tune on the rows that carry a description; save the model; evaluate it on the test rows."""
+    stage = context.job.stage
+    assert isinstance(stage, SFT)
+    data = load_records(context)
+    rows = usable(context, data.train, "a description", lambda record: bool(record.description), context.job.data.amount)
+    if context.job.debug.dry_run:
+        return plan(context, stage, rows)
+    if not context.run.model.is_dir():
+        train(context, stage, rows, data)
+    loaded = load_model(context, train=False, source=str(context.run.model))
+    summary: dict[str, Any] = {"stage": "sft", "metrics": {}, "failures": {}, "rows": len(rows)}
+    if stage.evaluate:
+        test = data.test if stage.eval_rows is None else data.test[: stage.eval_rows]
+        summary = evaluate_model(context, loaded, test[: context.job.debug.limit], data, stage.max_new_tokens, 2000)
+    return summary
+
+
+def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
+    """Train from the newest complete checkpoint (or from the start) and save `model/`.
+
+    Raises:
+        Interrupted: a stop was asked for; a checkpoint has been written.
+    """
+    from facial_r1.training.callbacks import BarCallback, StopCallback, TrackerCallback, install
+    from facial_r1.training.sft import Example, build_trainer
+
+    loaded = load_model(context, train=True)
+    examples = [
+        Example(chat(context, record, data, hint="labels" if _hinted(index, stage.hinted) else None), record.description, record.images)
+        for index, record in enumerate(rows)
+    ]
+    checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
+    ranks_ready(context)
+    trackers = open_trackers(context, checkpoint)
+    trainer = build_trainer(context.job, stage, loaded.model, loaded.processor, examples, loaded.open_image, context.run.checkpoints)
+    bar = BarCallback("SFT", ("loss", "token_accuracy"))
+    install(trainer, TrackerCallback(trackers.log), StopCallback(context.stop), bar)
+    say(context, f"training on {len(rows)} descriptions, {'from ' + checkpoint.name if checkpoint else 'from ' + loaded.source}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finish(context, trainer, loaded, trackers)
+
+
+def open_trackers(context: Context, checkpoint: Any) -> Any:
+    """The trackers of this run; after a resume the rows beyond the checkpoint are dropped."""
+    status = context.run.status()
+    lineage = {key: status.get(key) for key in ("stage", "name", "parent", "chain", "version", "data")}
+    step = int(checkpoint.name.split("-")[-1]) if checkpoint else 0
+    return tracking.open_trackers(
+        context.job.tracker, context.run.path, describe(context.job), lineage, active=context.main, resume_step=step
+    )
+
+
+def ranks_ready(context: Context) -> None:
+    """Let rank 0 tidy checkpoints before the others look; the trainer opens the process group itself."""
+    if context.world > 1 and context.job.launch.distributed in ("none", "ddp"):
+        ranks.barrier()
+
+
+def finish(context: Context, trainer: Any, loaded: Loaded, trackers: Any) -> None:
+    """Save the trained model, atomically, on rank 0; raise `Interrupted` when training was stopped early."""
+    from facial_r1.training.saving import save_trained
+
+    if context.stop:
+        trackers.finish("interrupted", {})
+        context.stop.check()
+    save_trained(context.job, trainer, loaded.processor, loaded.source, context.run.model)
+    ranks.barrier()
+    if context.main:
+        context.run.update_status(model=str(context.run.model))
+    trackers.finish("finished", {})
+
+
+def plan(context: Context, stage: SFT, rows: list[Record]) -> None:
+    """Print what would be trained."""
+    per_step = (stage.per_device_batch_size or 1) * stage.gradient_accumulation * context.world
+    steps = stage.max_steps if stage.max_steps > 0 else -(-len(rows) * stage.epochs // per_step)
+    say(
+        context,
+        f"plan: {len(rows)} rows, {stage.per_device_batch_size} a pass x {stage.gradient_accumulation} passes x {context.world} rank(s) = "
+        f"{per_step} rows a step, {int(steps)} steps",
+    )
+
+
+def _hinted(index: int, share: float) -> bool:
+    """Every k-th row, so that a share of 0.25 marks rows 3, 7, 11, ..."""
+    return int((index + 1) * share) > int(index * share)

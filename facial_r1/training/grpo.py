@@ -1,0 +1,185 @@
+"""GRPO with verifiable rewards: our rewards, prompts and group-aware trainer, put together for one job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+from PIL import Image
+from transformers import TrainerCallback
+from trl import GRPOConfig
+
+from facial_r1 import rewards
+from facial_r1.config.schema import GRPO, Job, Reward
+from facial_r1.prompts import parse
+from facial_r1.training.arguments import shared_arguments
+from facial_r1.training.efficiency import Efficiency
+from facial_r1.training.group_grpo import GroupGRPOTrainer
+
+
+@dataclass(frozen=True)
+class Row:
+    """One GRPO prompt: chat messages, pictures, and the record its completions are scored against."""
+
+    messages: list[dict[str, Any]]
+    images: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
+RewardFunction = Callable[..., list[float | None]]
+
+
+def reward_functions(reward: Reward, records: Sequence[Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]]) -> list[RewardFunction]:
+    """One TRL reward function for each weighted reward, named after it, in the order of `reward.weights`.
+
+    Args:
+        reward: weights; a reward of weight 0 is computed and logged, and does not train.
+        records: what the column `row` of the training set points into.
+        options: extra keyword arguments per reward name (vocabulary and the like).
+    """
+
+    def make(name: str, first: bool) -> RewardFunction:
+        def function(completions: list[Any], row: list[int], **kwargs: Any) -> list[float | None]:
+            texts = [turn[0]["content"] if isinstance(turn, list) else turn for turn in completions]
+            found = [records[index] for index in row]
+            if first:
+                _log_batch(texts, row, kwargs)
+            return rewards.score(name, texts, found, **options.get(name, {}))
+
+        function.__name__ = name
+        return function
+
+    return [make(name, index == 0) for index, name in enumerate(reward.weights)]
+
+
+def _log_batch(texts: list[str], row: list[int], kwargs: Mapping[str, Any]) -> None:
+    parsed = [parse(text) for text in texts]
+    kwargs["log_metric"]("completions/parse_failures", sum(not item.valid for item in parsed) / len(parsed))
+    kwargs["log_extra"]("row", list(row))
+    kwargs["log_extra"]("length", [len(ids) for ids in kwargs["completion_ids"]])
+
+
+def grpo_config(job: Job, stage: GRPO, world: int, checkpoints: Path, weights: Sequence[float]) -> GRPOConfig:
+    """TRL's arguments for a stage. Batch arithmetic: `stage.accumulation(world)` passes make one optimizer step."""
+    accumulation = stage.accumulation(world)
+    return GRPOConfig(
+        **shared_arguments(job, stage, checkpoints, stage.batch_size(world), accumulation),
+        num_generations=stage.num_generations,
+        max_completion_length=stage.max_completion_length,
+        steps_per_generation=accumulation,
+        temperature=stage.temperature,
+        top_p=stage.top_p,
+        top_k=stage.top_k,
+        min_p=stage.min_p or None,
+        repetition_penalty=stage.repetition_penalty,
+        beta=stage.beta,
+        epsilon=stage.epsilon,
+        epsilon_high=stage.epsilon_high,
+        num_iterations=stage.num_iterations,
+        loss_type=stage.loss_type,
+        scale_rewards=stage.scale_rewards,
+        importance_sampling_level=stage.importance_sampling_level,
+        mask_truncated_completions=stage.mask_truncated_completions,
+        reward_weights=list(weights),
+        log_completions=False,
+        use_vllm=False,
+        disable_dropout=False,
+    )
+
+
+def build_trainer(
+    job: Job,
+    stage: GRPO,
+    world: int,
+    model: Any,
+    processor: Any,
+    rows: Sequence[Row],
+    open_image: Callable[[str], Image.Image],
+    reward_options: Mapping[str, Mapping[str, Any]],
+    checkpoints: Path,
+) -> GroupGRPOTrainer:
+    """The group-aware trainer over `rows`, ready to `train()`."""
+    table = {
+        "prompt": [row.messages for row in rows],
+        "images": [list(row.images) for row in rows],
+        "row": list(range(len(rows))),
+    }
+    records = [row.record for row in rows]
+    switches = stage.efficiency
+    return GroupGRPOTrainer(
+        model=model,
+        reward_funcs=reward_functions(job.reward, records, reward_options),
+        args=grpo_config(job, stage, world, checkpoints, list(job.reward.weights.values())),
+        train_dataset=Dataset.from_dict(table),
+        processing_class=processor,
+        image_loader=open_image,
+        efficiency=Efficiency(**{name: getattr(switches, name) for name in vars(switches) if not name.startswith("_")}),
+    )
+
+
+class RolloutCallback(TrainerCallback):
+    """Writes completions with their rewards, advantages and record ids as parquet, every so many steps."""
+
+    def __init__(self, trainer: Any, rows: Sequence[Row], folder: Path, every: int, shown: Callable[[int, str, list[dict[str, Any]]], None]) -> None:
+        self._trainer, self._rows, self._folder, self._every, self._shown = trainer, rows, folder, every, shown
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        first = state.global_step == 1
+        if not state.is_world_process_zero or not (first or state.global_step % self._every == 0 or state.global_step == state.max_steps):
+            return
+        table = rollout_rows(self._trainer._logs, self._rows, args.num_generations, args.reward_weights, state.global_step)
+        if not table:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        target = self._folder / f"step_{state.global_step:08d}.parquet"
+        partial = target.with_suffix(".partial")
+        pq.write_table(pa.Table.from_pylist(table), partial)
+        partial.replace(target)
+        self._shown(state.global_step, "rollouts", table[: 4 * args.num_generations])
+
+
+def rollout_rows(
+    logs: Mapping[str, Any], rows: Sequence[Row], group_size: int, weights: Sequence[float], step: int
+) -> list[dict[str, Any]]:
+    """The last generation batch as plain rows, groups in order. `logs` is TRL's `trainer._logs`."""
+    indexes = list(logs["extra"].get("row", []))
+    if not indexes:
+        return []
+    lengths = list(logs["extra"]["length"])
+    limit = max(lengths)
+    out = []
+    for position, index in enumerate(indexes):
+        completion = logs["completion"][position]
+        row = rows[index]
+        values = {f"reward/{name}": _none(scores[position]) for name, scores in logs["rewards"].items()}
+        given = [(value, weight) for value, weight in zip(values.values(), weights, strict=True) if value is not None]
+        out.append(
+            {
+                "step": step,
+                "group": position // group_size,
+                "record_id": str(row.record["id"]),
+                "image": row.images[0] if row.images else "",
+                "prompt": _text(row.messages),
+                "completion": completion[0]["content"] if isinstance(completion, list) else completion,
+                "reward": sum(value * weight for value, weight in given) if given else None,
+                **values,
+                "advantage": float(logs["advantages"][position]),
+                "length": int(lengths[position]),
+                "longest": int(limit),
+            }
+        )
+    return out
+
+
+def _none(value: float) -> float | None:
+    return None if value != value else float(value)
+
+
+def _text(messages: Sequence[Mapping[str, Any]]) -> str:
+    parts = messages[-1]["content"]
+    return parts if isinstance(parts, str) else "".join(part.get("text", "") for part in parts)

@@ -1,0 +1,87 @@
+"""Supervised fine-tuning with TRL's SFTTrainer: prompt and completion apart, loss on the completion only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from PIL import Image
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+from facial_r1.config.schema import SFT, Job
+from facial_r1.training.arguments import shared_arguments
+
+
+@dataclass(frozen=True)
+class Example:
+    """One SFT row: chat messages up to the question, the answer to learn, the pictures."""
+
+    messages: list[dict[str, Any]]
+    completion: str
+    images: tuple[str, ...]
+
+
+def render(processor: Any, example: Example) -> tuple[str, str]:
+    """The texts of prompt and completion as the chat template writes them.
+
+    The completion ends with the end-of-turn token and nothing after it: the model learns once when to stop, and no
+    header of a turn that is not there.
+    """
+    prompt = processor.apply_chat_template(example.messages, add_generation_prompt=True, tokenize=False)
+    answer = {"role": "assistant", "content": [{"type": "text", "text": example.completion}]}
+    whole = processor.apply_chat_template([*example.messages, answer], tokenize=False)
+    if not whole.startswith(prompt):
+        raise ValueError("the chat template rewrites the prompt once it is answered; such templates cannot be trained on")
+    return prompt, whole[len(prompt) :].rstrip()
+
+
+class ImageTextCollator:
+    """Batches of `Example` rows as tensors. Pictures are opened here, all pictures of every row."""
+
+    def __init__(self, processor: Any, open_image: Callable[[str], Image.Image]) -> None:
+        self._open = open_image
+        self._collate = DataCollatorForVisionLanguageModeling(processor, max_length=None, completion_only_loss=True)
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return self._collate(
+            [
+                {"prompt": row["prompt"], "completion": row["completion"], "images": [self._open(path) for path in row["images"]]}
+                for row in rows
+            ]
+        )
+
+
+def build_trainer(
+    job: Job,
+    stage: SFT,
+    model: Any,
+    processor: Any,
+    examples: Sequence[Example],
+    open_image: Callable[[str], Image.Image],
+    checkpoints: Path,
+) -> SFTTrainer:
+    """A TRL SFTTrainer over `examples`, ready to `train()`."""
+    texts = [render(processor, example) for example in examples]
+    rows = {
+        "prompt": [prompt for prompt, _ in texts],
+        "completion": [completion for _, completion in texts],
+        "images": [list(example.images) for example in examples],
+    }
+    arguments = SFTConfig(
+        **shared_arguments(job, stage, checkpoints, stage.per_device_batch_size or 1, stage.gradient_accumulation),
+        max_length=None,
+        packing=False,
+        completion_only_loss=True,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    return SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(rows),
+        data_collator=ImageTextCollator(processor, open_image),
+        processing_class=processor,
+    )

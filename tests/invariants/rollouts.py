@@ -1,0 +1,192 @@
+"""Plain TRL and ours on the same recorded completions."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tiny_vl
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from facial_r1.training.efficiency import Efficiency
+from facial_r1.training.group_grpo import GroupGRPOTrainer
+
+#: Questions of different length, so that prompts differ in length and some do not.
+QUESTIONS = ("Which emotion?", "Which action units are active in this face?", "Name it.", "Which emotion?", "Say why?")
+
+
+def dataset(rows: int = 6, kinds: str = "1", wide: bool = False) -> Dataset:
+    """Prompts with the number of images that `kinds` gives in turn, e.g. "102" for one, none, two."""
+    prompts, images = [], []
+    for row in range(rows):
+        count = int(kinds[row % len(kinds)])
+        parts = [{"type": "image"}] * count + [{"type": "text", "text": QUESTIONS[row % len(QUESTIONS)]}]
+        prompts.append([{"role": "user", "content": parts}])
+        images.append([f"{10 * row + i}:{84 if (row + i) % 2 else 56}" for i in range(count)])
+    return Dataset.from_dict({"prompt": prompts, "images": images, "row": list(range(rows))})
+
+
+def load_image(name: str) -> Any:
+    """Draw the picture that a name stands for: seed and width."""
+    seed, width = name.split(":")
+    return tiny_vl.image(int(seed), int(width))
+
+
+@dataclass
+class Recorded:
+    """Completions as a function of row, visit and place in the group, whatever trainer asks."""
+
+    size: int
+    longest: int = 12
+    seed: int = 0
+
+    def __call__(self, row: int, visit: int, place: int) -> list[int]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + 10_007 * row + 101 * visit + place)
+        length = int(torch.randint(1, self.longest + 1, (), generator=generator))
+        tokens = torch.randint(0, 256, (length,), generator=generator).tolist()
+        return tokens if length == self.longest else [*tokens[:-1], 258]
+
+
+def reward(completions: list[Any], completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
+    """An arbitrary reward in eighths that all rows with `row % 4 == 3` share, so that their groups are dead."""
+    return [
+        0.5 if index % 4 == 3 else (sum(ids) % 8) / 8 for ids, index in zip(completion_ids, row, strict=True)
+    ]
+
+
+def recorded(base: type[GRPOTrainer], source: Recorded) -> type[GRPOTrainer]:
+    """A trainer class that takes its completions from `source` instead of sampling."""
+
+    class Replay(base):  # type: ignore[misc, valid-type]
+        visits: dict[int, int]
+
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            if not hasattr(self, "visits"):
+                self.visits = {}
+            self.asked = [row.get("row", row.get("_row")) for row in inputs]
+            return super()._generate_and_score_completions(inputs)
+
+        def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+            places: dict[int, int] = {}
+            out = []
+            for row in self.asked:
+                place = places[row] = places.get(row, -1) + 1
+                offset = self.accelerator.process_index * 50 if self.accelerator.num_processes > 1 else 0
+                out.append(source(row, self.visits.get(row, 0), place + offset))
+            for row in places:
+                self.visits[row] = self.visits.get(row, 0) + 1
+            return out, None
+
+    Replay.__name__ = f"Replay{base.__name__}"
+    return Replay
+
+
+def config(folder: Path, **overrides: Any) -> GRPOConfig:
+    """Small steps with a large rate, so that wrong gradients show in the weights."""
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 1,
+        "num_generations": 4,
+        "max_completion_length": 12,
+        "max_steps": 3,
+        "learning_rate": 1e-3,
+        "loss_type": "dapo",
+        "beta": 0.0,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "disable_tqdm": True,
+        "optim": "sgd",
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 0.0,
+        "ddp_find_unused_parameters": True,
+    }
+    return GRPOConfig(**(settings | overrides))
+
+
+@dataclass
+class Run:
+    """What a training run leaves behind."""
+
+    trainer: GRPOTrainer
+    losses: list[float]
+    gradients: list[dict[str, torch.Tensor]]
+    weights: dict[str, torch.Tensor]
+
+
+def train(
+    folder: Path,
+    model_folder: Path,
+    architecture: str,
+    efficiency: Efficiency | None,
+    *,
+    rows: Dataset | None = None,
+    dtype: torch.dtype = torch.float32,
+    freeze_vision: bool = True,
+    longest: int = 12,
+    mutate: Any = None,
+    trainer_options: dict[str, Any] | None = None,
+    **overrides: Any,
+) -> Run:
+    """Train on recorded rollouts: plain TRL when `efficiency` is None, ours otherwise."""
+    kind = tiny_vl.model(architecture).__class__
+    model = kind.from_pretrained(model_folder, dtype=dtype, attn_implementation="sdpa")
+    for parameter in model.model.visual.parameters():
+        parameter.requires_grad_(not freeze_vision)
+    args = config(folder, **overrides)
+    data = rows if rows is not None else dataset()
+    ours = efficiency is not None
+    if not ours:
+        data = Dataset.from_list(
+            [{**copy.deepcopy(row), "images": [load_image(name) for name in row["images"]]} for row in data]
+        ) if any(data["images"]) else data.remove_columns("images")
+    options = dict(trainer_options or {})
+    if ours:
+        options |= {"efficiency": efficiency, "image_loader": load_image}
+    base = GroupGRPOTrainer if ours else GRPOTrainer
+    trainer = recorded(base, Recorded(args.num_generations, longest))(
+        model=model,
+        reward_funcs=[reward],
+        args=args,
+        train_dataset=data,
+        processing_class=tiny_vl.processor(architecture),
+        **options,
+    )
+    if mutate is not None:
+        mutate(trainer)
+    gradients: list[dict[str, torch.Tensor]] = []
+    losses: list[float] = []
+
+    def remember(trainer: GRPOTrainer) -> None:
+        gradients.append(
+            {name: p.grad.detach().clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
+        )
+
+    original_step = trainer.training_step
+
+    def step(model: Any, inputs: Any, count: Any) -> torch.Tensor:
+        loss = original_step(model, inputs, count)
+        losses.append(float(loss))
+        if trainer.accelerator.sync_gradients:
+            remember(trainer)
+        return loss
+
+    trainer.training_step = step
+    trainer.train()
+    weights = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    return Run(trainer, losses, gradients, weights)
+
+
+def difference(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> float:
+    """Largest norm of a parameter's difference, relative to its own norm or, for tiny ones, to that of all."""
+    assert left.keys() == right.keys()
+    floor = 1e-3 * max(float(tensor.norm()) for tensor in right.values())
+    return max(float((left[name] - right[name]).norm()) / max(float(right[name].norm()), floor, 1e-30) for name in left)

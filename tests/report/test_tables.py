@@ -1,0 +1,104 @@
+"""Tables: one set of numbers in every form."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facial_r1.report.load import load_run
+from facial_r1.report.tables import (
+    MetricTable,
+    console,
+    leaderboard,
+    pipeline_table,
+    sweep_table,
+    to_csv,
+    to_latex,
+    to_markdown,
+    write_tables,
+)
+
+SUMMARIES: dict[str, dict[str, Any]] = {
+    "sft": {
+        "metrics": {
+            "emotion/accuracy": {"value": 0.7, "low": 0.65, "high": 0.75, "n": 500, "clusters": 20},
+            "au/hallucinated": {"value": 0.1},
+            "au/f1/AU12": {"value": 0.9},
+        },
+        "failures": {"parse": 0.05},
+    },
+    "grpo": {"metrics": {"emotion/accuracy": {"value": 0.8}, "au/hallucinated": {"value": 0.2}}, "failures": {"parse": {"rate": 0.01}}},
+}
+
+
+@pytest.fixture
+def table() -> MetricTable:
+    return MetricTable.of(SUMMARIES)
+
+
+def test_rows_are_in_reading_order_and_units_apart(table: MetricTable) -> None:
+    assert table.metrics == ("emotion/accuracy", "au/hallucinated", "failures/parse")
+    assert "au/f1/AU12" in MetricTable.of(SUMMARIES, per_action_unit=True).metrics
+
+
+def test_best_knows_where_less_is_better(table: MetricTable) -> None:
+    assert [table.best(name) for name in table.metrics] == ["grpo", "sft", "grpo"]
+
+
+def test_csv_has_full_precision_and_bounds(table: MetricTable) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert rows[0] == {"metric": "emotion/accuracy", "model": "sft", "value": "0.7", "low": "0.65", "high": "0.75", "n": "500", "clusters": "20"}
+    assert len(rows) == 6
+
+
+def test_markdown_is_rectangular_and_marks_the_best(table: MetricTable) -> None:
+    lines = to_markdown(table).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert "**0.800**" in lines[2] and "0.700 [0.650, 0.750]" in lines[2]
+
+
+def test_latex_escapes_and_closes() -> None:
+    text = to_latex(MetricTable.of({"my_model & 50%": SUMMARIES["grpo"]}))
+    assert r"my model \& 50\%" in text and text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+
+
+def test_console_shows_every_figure(table: MetricTable) -> None:
+    stream = io.StringIO()
+    console(table, "Figures [not markup]", stream)
+    assert all(part in stream.getvalue() for part in ("Figures", "0.700 [0.650, 0.750]", "SFT", "GRPO"))
+
+
+def test_all_forms_are_written(table: MetricTable, tmp_path: Path) -> None:
+    assert sorted(path.name for path in write_tables(table, tmp_path)) == ["metrics.csv", "metrics.md", "metrics.tex"]
+
+
+def test_a_pipeline_has_a_column_per_model(pipeline_dir: Path) -> None:
+    text = pipeline_table(load_run(pipeline_dir).summary)
+    head = text.splitlines()[0]
+    assert all(name in head for name in ("Base", "SFT", "GRPO", "After synthesis")) and "Emotion accuracy" in text
+
+
+def test_the_leaderboard_is_sorted(pipeline_dir: Path, grpo_dir: Path) -> None:
+    board = leaderboard([grpo_dir, pipeline_dir])
+    values = [board.figures["emotion/accuracy", model]["value"] for model in board.models]
+    assert len(values) == 5 and values == sorted(values, reverse=True)
+
+
+def test_a_sweep_shows_every_job_and_writes_csv(tmp_path: Path) -> None:
+    rows = [
+        {"settings": {"stage.num_generations": "2"}, "state": "finished", "seconds": 12.34, "run": "/runs/a", "reason": "",
+         "metrics": {"reward/mean": {"value": 0.5, "low": 0.4, "high": 0.6}, "emotion/accuracy": {"value": 0.7}}},
+        {"settings": {"stage.num_generations": "4", "data.amount": "64"}, "state": "failed", "seconds": None, "run": "/runs/b",
+         "reason": "out of [memory]", "metrics": {}},
+    ]  # fmt: skip
+    stream = io.StringIO()
+    path = sweep_table(rows, tmp_path, stream)
+    shown = stream.getvalue()
+    assert all(part in shown for part in ("stage.num_generations", "0.500 [0.400, 0.600]", "failed", "/runs/b", "out of [memory]", str(path)))
+    written = list(csv.DictReader(path.open()))
+    assert written[0]["reward/mean"] == "0.5" and written[0]["reward/mean_low"] == "0.4" and written[0]["seconds"] == "12.3"
+    assert written[1]["data.amount"] == "64" and written[1]["reward/mean"] == "" and written[1]["reason"] == "out of [memory]"

@@ -1,0 +1,81 @@
+"""Every command of the README runs, on small amounts; what needs a GPU is planned by a dry run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT, SMALL, facial_r1, run_directory
+
+TEXT = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", TEXT, flags=re.S)
+    for line in block.splitlines()
+    if line.strip() and not line.startswith("#")
+]
+MAKE = [line for line in COMMANDS if line.startswith("make ")]
+OURS = [line for line in COMMANDS if line.startswith("python -m facial_r1")]
+
+# What makes a command short without changing what it is about.
+QUICK = {
+    "grpo": ["stage.max_steps=1", "stage.prompts_per_step=2", "stage.max_completion_length=24", "stage.eval_rows=4"],
+    "sft": ["stage.max_steps=2", "stage.eval_rows=4"],
+}
+
+
+def test_every_command_is_one_we_know():
+    assert sorted(MAKE + OURS) == sorted(COMMANDS) and OURS
+
+
+@pytest.mark.parametrize("line", MAKE)
+def test_make_targets_exist(line):
+    assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), flags=re.M)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", OURS)
+def test_the_command_runs(line, tmp_path, face_cache, cold_start):
+    arguments = shlex.split(line)[3:]
+    settings = dict(item.split("=", 1) for item in arguments if "=" in item)
+    stage = settings.get("stage", "grpo")
+    extra = [f"output_root={tmp_path}/out", *SMALL, *QUICK.get(stage, [])]
+    if settings.get("init_from") == "latest":
+        give_a_finished_run(tmp_path / "out", cold_start)
+    if settings.get("data") == "jsonl":
+        write_own_data(tmp_path)
+        extra = [f"output_root={tmp_path}/out", *QUICK.get(stage, []), "data.split.test=0.25", f"init_from={cold_start}"]
+    elif settings.get("model", "tiny") != "tiny":
+        extra.append("debug=dry_run")  # the weights of a large model are not here
+    elif stage == "grpo" and "init_from" not in settings and "-m" not in arguments:
+        extra.append(f"init_from={cold_start}")
+    if "data.amount" in settings:
+        extra += ["data.amount=16,32"]
+        arguments = [item for item in arguments if not item.startswith("data.amount")]
+    done = facial_r1(*arguments, *extra, cwd=tmp_path, cache=face_cache, timeout=600)
+    if "debug=dry_run" in extra:
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "completions" in done.stderr or "plan" in done.stderr
+    else:
+        assert run_directory(done).is_dir()
+
+
+def give_a_finished_run(root: Path, cold_start: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "earlier").symlink_to(cold_start)
+
+
+def write_own_data(folder: Path) -> None:
+    from PIL import Image
+
+    (folder / "faces").mkdir()
+    rows = []
+    for number in range(8):
+        Image.new("RGB", (90, 120), (20 * number, 90, 90)).save(folder / "faces" / f"{number}.jpg")
+        rows.append({"id": f"r{number}", "dataset": "mine", "image": f"{number}.jpg", "question": "", "AUs": ["AU12"], "labels": ["happiness"],
+                     "description": "", "meta_info": {}, "subject": f"s{number}"})  # fmt: skip
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
