@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 
 _COMMANDS = {
+    "leaderboard": ("facial_r1.report.leaderboard", "one table of many runs"),
     "report": ("facial_r1.report.command", "rebuild report.html of run directories"),
 }
 

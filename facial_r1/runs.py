@@ -9,9 +9,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +24,8 @@ from typing import Any
 import facial_r1
 from facial_r1 import atomic
 from facial_r1.errors import InputError
+
+_log = logging.getLogger("facial_r1")
 
 # What `init_from=latest` looks for: the stage before, in the order of preference.
 STAGE_BEFORE: dict[str, tuple[str, ...]] = {
@@ -223,6 +228,17 @@ def chain_of(run: RunDirectory) -> list[dict[str, str]]:
     """The ancestors of what follows `run`, oldest first, `run` included."""
     status = run.status()
     return [*status.get("chain", []), {"stage": str(status.get("stage", "")), "run": str(run.path)}]
+
+
+def build_report(run: RunDirectory) -> None:
+    """Build report.html; a page that cannot be built is said and logged, and never fails a finished run."""
+    from facial_r1.report import build
+
+    try:
+        build(run.path)
+    except Exception as error:
+        _log.error("report.html could not be built:\n%s", traceback.format_exc())
+        print(f"facial_r1: {run.report} could not be built ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from facial_r1.config.schema import Job
 from facial_r1.config.validation import validate
 from facial_r1.errors import InputError
 from facial_r1.interruption import Interrupted, listening
-from facial_r1.runs import RunDirectory, now
+from facial_r1.runs import RunDirectory, build_report, now
 
 _log = logging.getLogger("facial_r1")
 
@@ -47,8 +47,9 @@ def run(path: str | Path) -> int:
         if rank == 0:
             if summary:
                 folder.write_summary({**summary, "seconds": round(time.time() - began, 1)})
-                _report(folder)
             folder.update_status(state="finished", ended=now(), reason=None, exit_code=0)
+            if summary:
+                build_report(folder)
         return 0
     except InputError as error:
         print(f"facial_r1: {error}", file=sys.stderr, flush=True)
@@ -131,17 +132,6 @@ def _open_log(folder: RunDirectory, rank: int) -> logging.Handler:
             console.setLevel(logging.WARNING)
             console.addFilter(lambda record: record.name != "facial_r1" or record.levelno < logging.ERROR)
     return handler
-
-
-def _report(folder: RunDirectory) -> None:
-    """Build report.html; a report that cannot be built never fails a finished run."""
-    from facial_r1.report import build
-
-    try:
-        build(folder.path)
-    except Exception:
-        _log.error("report.html could not be built:\n%s", traceback.format_exc())
-        print(f"facial_r1: report.html could not be built; see {folder.logs}", file=sys.stderr)
 
 
 def _leave_process_group() -> None:

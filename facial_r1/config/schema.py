@@ -441,7 +441,6 @@ class Tracker:
     tags: list[str] = Field(default_factory=list)
     mode: str | None = None
     log_faces: bool = False
-    rollouts_every: PositiveInt = 10
 
 
 @dataclass(config=_strict)

@@ -77,9 +77,7 @@ def without_empty_fields(messages: Messages) -> Messages:
         content = message.get("content")
         if isinstance(content, list):
             content = [{key: value for key, value in part.items() if value is not None} for part in content]
-        cleaned.append(
-            {key: value for key, value in message.items() if value is not None} | {"content": content}
-        )
+        cleaned.append({key: value for key, value in message.items() if value is not None} | {"content": content})
     return cleaned
 
 
@@ -129,9 +127,7 @@ def encode_prompts(
             indices.append(seen[key])
         image_index.append(tuple(indices))
         texts.append(
-            processor.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False, **(template_kwargs or {})
-            )
+            processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **(template_kwargs or {}))
         )
 
     if not distinct:
@@ -151,9 +147,7 @@ def _with_payloads(conversation: Messages, images: list[str | Image.Image], row:
     try:
         return prepare_multimodal_messages(without_empty_fields(conversation), images=images)
     except ValueError as error:
-        raise InputError(
-            f"prompt {row} of the batch: {error} Give one image part per image of the row."
-        ) from error
+        raise InputError(f"prompt {row} of the batch: {error} Give one image part per image of the row.") from error
 
 
 def _decoded(payload: str | Image.Image, image_loader: ImageLoader | None) -> Image.Image:

@@ -68,6 +68,7 @@ def merged_state(model: PeftModel, state: Mapping[str, Tensor] | None = None, ad
     """
     state = model.state_dict() if state is None else state
     config = model.peft_config[adapter]
+    assert isinstance(config, LoraConfig), "attach makes no other kind"
     scale = config.lora_alpha / config.r
     outer = "base_model.model."
     merged: dict[str, Tensor] = {}

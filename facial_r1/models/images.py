@@ -3,7 +3,8 @@
 Qwen-VL processors work on a grid of cells (patch size times merge size, 28 or 32 pixels): both sides are whole cells
 and their area lies between two bounds. `ImageSizer` picks such a size, resizes the image to it, and sets the same
 bounds in the processor, which then finds nothing left to do. Whoever else reads the processor (a saved model
-directory, an inference engine) meets the same bounds. Processors without such a grid resize by themselves; the sizer then says so.
+directory, an inference engine) meets the same bounds. Processors without such a grid resize by themselves; the sizer
+then says so.
 """
 
 from __future__ import annotations
@@ -90,13 +91,13 @@ class ImageSizer:
         name = type(processor).__name__
         note = f"{name} has no cell grid: it resizes and tiles images by itself"
         square = image_size.side if image_size.mode == "square" else None
-        bounded = image_size.mode == "budget" and image_size.max_pixels
+        bound = image_size.max_pixels if image_size.mode == "budget" else None
         if square:
             note += f", after they were taken to {square} x {square} pixels"
-        elif bounded:
-            note += f", after they were taken down to at most {image_size.max_pixels} pixels"
+        elif bound:
+            note += f", after they were taken down to at most {bound} pixels"
         logger.info(note)
-        return cls(None, 1, image_size.max_pixels if bounded else 2**62, square, note, processor)
+        return cls(None, 1, bound or 2**62, square, note, processor)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Give the size (width, height) at which the model sees an image of the given size."""
@@ -124,15 +125,16 @@ class ImageSizer:
         if self.cell is not None:
             return width * height // self.cell**2
         # The library's own count differs between processors in whether it includes the marks around an image.
-        blank = Image.new("RGB", (width, height))
-        ids = self._processor(text=[self._processor.image_token], images=[blank])["input_ids"][0]
-        return list(ids).count(self._processor.image_token_id)
+        processor: Any = self._processor
+        ids = processor(text=[processor.image_token], images=[Image.new("RGB", (width, height))])["input_ids"][0]
+        return list(ids).count(processor.image_token_id)
 
 
 def _bounds(processor: ProcessorMixin) -> tuple[int, int, int] | None:
     """Give cell side and area bounds of a Qwen-like image processor, None for any other."""
     image_processor: Any = processor.image_processor
-    patch, merge = getattr(image_processor, "patch_size", None), getattr(image_processor, "merge_size", None)
+    patch: Any = getattr(image_processor, "patch_size", None)
+    merge: Any = getattr(image_processor, "merge_size", None)
     size = getattr(image_processor, "size", None) or {}
     low, high = _entry(size, "shortest_edge"), _entry(size, "longest_edge")
     if not all(isinstance(value, int) for value in (patch, merge, low, high)):

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from huggingface_hub.errors import HFValidationError
@@ -93,7 +93,7 @@ def load(
     if device is None and not train and torch.cuda.is_available():
         device = "cuda"
     if device is not None:
-        model = model.to(device)
+        model.to(torch.device(device))  # type: ignore[arg-type]
     if not train:
         return model.eval(), processor
     return _for_training(model, model_config).train(), processor
@@ -249,16 +249,12 @@ def save(
         folder: Target directory.
         state: The state dict where it has to be gathered first (ZeRO-3); by default the model's own.
     """
-    base: PreTrainedModel = model
+    gathered = None if state is None else dict(state)
     if isinstance(model, PeftModel):
-        state = adapters.merged_state(model, state)
-        base = model.get_base_model()
+        # Without its adapted layers: a twin of the base model is what can be saved and loaded.
+        model, gathered = _bare_twin(model.get_base_model(), adapters.merged_state(model, state)), None
     with atomic.folder(Path(folder)) as fresh:
-        if isinstance(model, PeftModel):
-            # The adapted layers are gone from the weights; a bare twin of the model is what can be saved and loaded.
-            _bare_twin(base, state).save_pretrained(fresh)
-        else:
-            base.save_pretrained(fresh, state_dict=None if state is None else dict(state))
+        model.save_pretrained(fresh, state_dict=gathered)
         _forget_last_batch(processor)
         processor.save_pretrained(fresh)
     return Path(folder)
@@ -272,10 +268,10 @@ def _forget_last_batch(processor: ProcessorMixin) -> None:
         core.no_truncation()
 
 
-def _bare_twin(base: PreTrainedModel, state: Mapping[str, Tensor]) -> PreTrainedModel:
+def _bare_twin(base: Any, state: Mapping[str, Tensor]) -> PreTrainedModel:
     with torch.device("meta"):
         twin = type(base)(base.config)
-    missing, unexpected = twin.load_state_dict(dict(state), strict=False, assign=True)
+    _, unexpected = twin.load_state_dict(dict(state), strict=False, assign=True)
     twin.tie_weights()
     left = [name for name, parameter in twin.named_parameters() if parameter.is_meta]
     if unexpected or left:

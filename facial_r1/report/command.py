@@ -15,7 +15,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="facial-r1 report", description="Rebuild report.html of run directories.")
     parser.add_argument("run", nargs="+", type=Path, help="a run directory; of a pipeline, the pipeline's own")
     parser.add_argument("--tables", action="store_true", help="also write metrics.csv, metrics.md and metrics.tex beside it")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="also write one page that shows the runs side by side on the same faces")
+    parser.add_argument(
+        "--compare", type=Path, metavar="FILE", help="also write one page that shows the runs side by side on the same faces"
+    )
     options = parser.parse_args(list(arguments))
     from facial_r1.report import build, build_comparison
     from facial_r1.report.load import load_run
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
             if options.tables:
                 summary = load_run(folder).summary
                 name = "" if summary.get("models") else str(summary.get("stage") or folder.name)
-                for path in write_tables(MetricTable.of({name: summary}, per_action_unit=True), folder):
+                for path in write_tables(MetricTable.of({name: summary}, details=True), folder):
                     print(path)
         if options.compare:
             print(build_comparison(_named(options.run), options.compare))

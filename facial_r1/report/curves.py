@@ -35,11 +35,23 @@ class _Plan:
 
 _PLANS = (
     _Plan("Mean reward", "band: spread inside groups", (("reward/mean", "reward"),), spread="reward/std"),
-    _Plan("Groups without spread", "share of groups that teach nothing",
-          (("groups/zero_variance", "all"), ("groups/zero_variance_right", "all right"), ("groups/zero_variance_wrong", "all wrong")), unit=True),
+    _Plan(
+        "Groups without spread",
+        "share of groups that teach nothing",
+        (
+            ("groups/zero_variance", "all"),
+            ("groups/zero_variance_right", "all right"),
+            ("groups/zero_variance_wrong", "all wrong"),
+        ),
+        unit=True,
+    ),
     _Plan("Completion length", "tokens", (("completions/mean_length", "mean"), ("completions/p95_length", "95 %"))),
-    _Plan("Answers that fail", "share of completions",
-          (("completions/truncated", "cut off"), ("completions/parse_failures", "unparsed")), unit=True),
+    _Plan(
+        "Answers that fail",
+        "share of completions",
+        (("completions/truncated", "cut off"), ("completions/parse_failures", "unparsed")),
+        unit=True,
+    ),
     _Plan("Loss", "", (("loss", "loss"),)),
     _Plan("Token accuracy", "share of completion tokens predicted right", (("token_accuracy", "accuracy"),), unit=True),
     _Plan("KL to the reference", "nats per token", (("kl", "KL"),)),
@@ -48,7 +60,7 @@ _PLANS = (
     _Plan("Learning rate", "", (("learning_rate", "rate"),), aside=True),
     _Plan("Seconds per step", "", (("seconds/step", "s"),), aside=True),
     _Plan("Tokens per second", "", (("tokens_per_second", "tokens/s"),), aside=True),
-)  # fmt: skip
+)
 _NOT_SHOWN = {"step", "time", "epoch", "num_tokens", "not_finite"}
 
 
@@ -62,10 +74,16 @@ def training_charts(rows: Sequence[dict[str, Any]]) -> tuple[list[Chart], list[C
         return [], [], []
     names = list(dict.fromkeys(name for row in rows for name, value in row.items() if is_number(value)))
     used: set[str] = set(_NOT_SHOWN)
-    main, other, remarks = [], [], []
+    main: list[Chart] = []
+    other: list[Chart] = []
+    remarks: list[str] = []
     components = [name for name in names if name.startswith("reward/") and name not in ("reward/mean", "reward/std")]
     components = [name for name in components if not name.endswith("/std")]
-    plans = [_PLANS[0], _Plan("Components of the reward", "mean over completions", tuple((name, name[7:]) for name in components[:6])), *_PLANS[1:]]
+    plans = [
+        _PLANS[0],
+        _Plan("Components of the reward", "mean over completions", tuple((name, name[7:]) for name in components[:6])),
+        *_PLANS[1:],
+    ]
     for plan in plans:
         present = [(name, label) for name, label in plan.names if name in names]
         used.update(name for name, _ in present)
@@ -79,7 +97,9 @@ def training_charts(rows: Sequence[dict[str, Any]]) -> tuple[list[Chart], list[C
     rest = [name for name in names if name not in used and not name.endswith("/std") and len(set(_known(rows, name))) > 1]
     for name in rest:
         entry = documented(name)
-        other.append(_draw(_Plan(name, entry.meaning if entry and "<" not in entry.name else "", ((name, name),)), [(name, name)], rows))
+        other.append(
+            _draw(_Plan(name, entry.meaning if entry and "<" not in entry.name else "", ((name, name),)), [(name, name)], rows)
+        )
     return main, other, remarks
 
 
@@ -90,7 +110,9 @@ def length_chart(bins: Sequence[tuple[float, float, float, int]]) -> Chart | Non
     series = svg.Series("reward", [mean for _, mean, _, _ in bins], [half for _, _, half, _ in bins])
     drawing = svg.lines("Reward against length", [length for length, *_ in bins], [series], x_label="tokens in the completion")
     total = sum(n for *_, n in bins)
-    return Chart("Reward against length", f"{total:,} completions in {len(bins)} equal bins, band: 95 % interval of the mean", drawing)
+    return Chart(
+        "Reward against length", f"{total:,} completions in {len(bins)} equal bins, band: 95 % interval of the mean", drawing
+    )
 
 
 def ends(rows: Sequence[dict[str, Any]], name: str) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facial_r1.report.svg import is_noisy, smooth
+from facial_r1.report.scales import is_noisy, smooth
 from facial_r1.report.wording import au_meaning, au_number, figure, is_number, metric_label, model_colours, model_label
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ DPI = 200
 
 
 def confusion_png(
-    labels: Sequence[str], matrix: Sequence[Sequence[int]], path: Path | str, columns: Sequence[str] | None = None, title: str = ""
+    labels: Sequence[str],
+    matrix: Sequence[Sequence[int]],
+    path: Path | str,
+    columns: Sequence[str] | None = None,
+    title: str = "",
 ) -> Path:
     """Write a confusion matrix.
 
@@ -53,12 +57,18 @@ def confusion_png(
     axes.grid(which="minor", color="white", linewidth=2)
     axes.tick_params(which="minor", length=0)
     for i, j in np.argwhere(counts > 0):
-        axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", fontsize=8.5, color="white" if shares[i, j] > 0.5 else INK)
+        axes.text(
+            j, i, f"{counts[i, j]:.0f}", ha="center", va="center", fontsize=8.5, color="white" if shares[i, j] > 0.5 else INK
+        )
     return _save(drawn, path)
 
 
 def curves_png(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Path | str, title: str = "", labels: Sequence[str] | None = None
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    path: Path | str,
+    title: str = "",
+    labels: Sequence[str] | None = None,
 ) -> Path:
     """Write curves over steps, each labelled at its end; long ones as measured (thin) and as moving average (thick).
 
@@ -119,17 +129,21 @@ def au_bars_png(metrics: Mapping[str, Mapping[str, Any]], path: Path | str, titl
             axes.barh(places, values, height=0.62, color=colour)
             axes.errorbar(values, places, xerr=errors, fmt="none", ecolor=INK, elinewidth=1.0)
         else:
-            axes.errorbar(values, places, xerr=errors, fmt="o", markersize=4.5, color=colour, elinewidth=1.6, label=model_label(model))
+            axes.errorbar(
+                values, places, xerr=errors, fmt="o", markersize=4.5, color=colour, elinewidth=1.6, label=model_label(model)
+            )
     codes = [name.removeprefix("au/f1/") for name in names]
     axes.set_yticks(range(len(codes)), [f"{code}  {au_meaning(code)}" for code in codes])
-    axes.set(xlim=(0, 1), xlabel="F1, 95 % interval")
+    axes.set(xlim=(0, 1.02), xlabel="F1, 95 % interval")
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     if len(metrics) > 1:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(metrics), frameon=False, fontsize=8.5, handletextpad=0.2)
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(metrics), frameon=False, fontsize=8.5, handletextpad=0.2
+        )
     return _save(drawn, path)
 
 
@@ -145,7 +159,7 @@ def _axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     axes.xaxis.label.set(color=MUTED, fontsize=9)
     axes.yaxis.label.set(color=MUTED, fontsize=9)
     if title:
-        drawn.suptitle(title, x=0.01, ha="left", fontsize=10.5, color=INK, fontweight="semibold")
+        drawn.suptitle(title, x=0.01, ha="left", fontsize=10.5, color=INK, fontweight="bold")
     return drawn, axes
 
 
@@ -157,7 +171,9 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     for value, label, colour in sorted(ends):
         height = max(value, before + gap)
         before = height
-        axes.annotate(label, (1.01, (height - low) / (high - low)), xycoords="axes fraction", color=colour, fontsize=8.5, va="center")
+        axes.annotate(
+            label, (1.01, (height - low) / (high - low)), xycoords="axes fraction", color=colour, fontsize=8.5, va="center"
+        )
 
 
 def _ramp() -> Any:

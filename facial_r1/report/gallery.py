@@ -124,7 +124,7 @@ def answer(sample: Mapping[str, Any]) -> dict[str, Any]:
     `outcome` is unparsed (no valid answer, or cut off), right, wrong, or unscored when the record has no truth. With
     emotion labels the emotion decides, else the exact set of action units.
     """
-    parsed = sample.get("parsed") if isinstance(sample.get("parsed"), Mapping) else {}
+    parsed: Mapping[str, Any] = sample.get("parsed") or {}
     truth, said = _codes(sample.get("AUs")), _codes(parsed.get("action_units")) or []
     labels = [_label(label) for label in sample.get("labels") or () if label]
     given = [str(label) for label in parsed.get("labels") or ()]
@@ -223,7 +223,9 @@ def _group(run: Run, rows: Sequence[Mapping[str, Any]], pictures: Pictures, prom
                 "advantage": _number(row.get("advantage")),
                 "length": _number(row.get("length")),
                 "cut": bool(row.get("truncated")),
-                "rewards": {name.removeprefix("reward/"): _number(value) for name, value in row.items() if name.startswith("reward/")},
+                "rewards": {
+                    name.removeprefix("reward/"): _number(value) for name, value in row.items() if name.startswith("reward/")
+                },
             }
             for row in rows
         ],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facial_r1.errors import InputError
+from facial_r1.report.wording import stage_label
 from facial_r1.tracking.jsonl import read_metrics
 from facial_r1.tracking.redaction import redact, redact_text
 
@@ -90,6 +91,35 @@ def load_run(path: Path | str) -> Run:
     for child in run.children:
         run.notes += [f"{child.path.name}: {note}" for note in child.notes]
     return run
+
+
+def sub_runs(run: Run) -> list[tuple[Run, str, str]]:
+    """A run and its sub-runs with the name of the model each evaluates, and the label of what it did.
+
+    In a pipeline the fine-tuning that follows a synthesis makes the model "synthesis" (or "synthesis2", ...): that
+    is the model the written data lead to.
+    """
+    found = [(run, run.stage if run.stage != "eval" else run.name, stage_label(run.stage))]
+    written = ""
+    for child in run.children:
+        name = re.sub(r"^eval_|_eval$", "", child.name)
+        if child.stage == "synthesis":
+            written = name
+            found.append((child, "", stage_label(name)))
+        elif written and child.stage == "sft":
+            found.append((child, written, stage_label("re" + name)))
+            written = ""
+        else:
+            found.append((child, name, stage_label(name)))
+    return found
+
+
+def models_of(run: Run) -> dict[str, Run]:
+    """Model name -> the run that evaluated it. A single run is its own and only model."""
+    parts = sub_runs(run)[1:] or sub_runs(run)
+    found = {model: child for child, model, _ in parts if model and (child.samples or child.summary.get("metrics"))}
+    named = run.summary.get("models")
+    return {name: found[name] for name in named if name in found} if named else found
 
 
 def read_rollouts(path: Path) -> list[dict[str, Any]]:

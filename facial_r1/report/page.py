@@ -15,7 +15,7 @@ from markupsafe import Markup
 from facial_r1 import atomic
 from facial_r1.report import sections
 from facial_r1.report.gallery import Pictures, Prompts, gallery, rollouts
-from facial_r1.report.load import Run, load_run
+from facial_r1.report.load import Run, load_run, models_of, sub_runs
 
 FILE = "report.html"
 MAX_BYTES = 10_000_000
@@ -36,7 +36,7 @@ def build(run_dir: Path | str, max_bytes: int = MAX_BYTES) -> Path:
     """
     run = load_run(run_dir)
     path = run.path / FILE
-    atomic.write_text(path, _fitting(run, sections.models_of(run), sections.title(run), max_bytes))
+    atomic.write_text(path, _fitting(run, models_of(run), sections.title(run), max_bytes))
     return path
 
 
@@ -75,7 +75,7 @@ def _render(run: Run, models: Mapping[str, Run], title: str, samples: int, steps
     shown = gallery({name: child for name, child in models.items() if child.samples}, pictures, prompts, samples)
     browsers = [
         found
-        for child, _, label in sections.sub_runs(run)
+        for child, _, label in sub_runs(run)
         if child.rollouts and (found := rollouts(child, label, pictures, prompts, steps, groups))
     ]
     synthesis = sections.synthesis(run, pictures)
@@ -87,7 +87,11 @@ def _render(run: Run, models: Mapping[str, Run], title: str, samples: int, steps
     code = script.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("report.html.j2").render(
         title=title,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,17 @@ from facial_r1.affect import ACTION_UNITS
 from facial_r1.report import svg
 from facial_r1.report.curves import ends, length_chart, training_charts
 from facial_r1.report.gallery import Pictures, as_text, length_against_reward, segments
-from facial_r1.report.load import Confusion, Run, reasons_of
+from facial_r1.report.load import Confusion, Run, reasons_of, sub_runs
 from facial_r1.report.wording import (
     METRICS,
     au_meaning,
     au_number,
     duration,
+    failure_label,
     figure,
     in_order,
     is_better,
-    failure_label,
+    is_detail,
     is_number,
     metric_label,
     model_colours,
@@ -30,7 +30,7 @@ from facial_r1.report.wording import (
     short,
     signed,
     stage_label,
-)  # fmt: skip
+)
 
 _TILES = ("emotion/accuracy", "au/macro_f1", "reward/mean", "emotion/uar", "text/rouge_l", "format/valid", "synthesis/yield")
 
@@ -39,35 +39,6 @@ def title(run: Run) -> str:
     """ "GRPO · grpo-1a2b": the stage and the run's name."""
     stage = stage_label(run.stage)
     return f"{stage} · {run.status.get('name') or run.path.name}"
-
-
-def sub_runs(run: Run) -> list[tuple[Run, str, str]]:
-    """A run and its sub-runs with the name of the model each evaluates, and the label of what it did.
-
-    In a pipeline the fine-tuning that follows a synthesis makes the model "synthesis" (or "synthesis2", ...): that
-    is the model the written data lead to.
-    """
-    found = [(run, run.stage if run.stage != "eval" else run.name, stage_label(run.stage))]
-    written = ""
-    for child in run.children:
-        name = re.sub(r"^eval_|_eval$", "", child.name)
-        if child.stage == "synthesis":
-            written = name
-            found.append((child, "", stage_label(name)))
-        elif written and child.stage == "sft":
-            found.append((child, written, stage_label("re" + name)))
-            written = ""
-        else:
-            found.append((child, name, stage_label(name)))
-    return found
-
-
-def models_of(run: Run) -> dict[str, Run]:
-    """Model name -> the run that evaluated it. A single run is its own and only model."""
-    parts = sub_runs(run)[1:] or sub_runs(run)
-    found = {model: child for child, model, _ in parts if model and (child.samples or child.summary.get("metrics"))}
-    named = run.summary.get("models")
-    return {name: found[name] for name in named if name in found} if named else found
 
 
 def context(run: Run, models: Mapping[str, Run]) -> dict[str, Any]:
@@ -85,8 +56,12 @@ def context(run: Run, models: Mapping[str, Run]) -> dict[str, Any]:
         "facts": _facts(run),
         "reason": str(run.status.get("reason") or ""),
         "tiles": _tiles(run, blocks),
-        "model_names": [{"key": name, "label": model_label(name), "colour": colour} for name, colour in zip(blocks, model_colours(list(blocks)), strict=True)],
-        "table": _table(blocks),
+        "model_names": [
+            {"key": name, "label": model_label(name), "colour": colour}
+            for name, colour in zip(blocks, model_colours(list(blocks)), strict=True)
+        ],
+        "table": _table(blocks, details=False),
+        "detail_table": _table(blocks, details=True),
         "failures": _failures(blocks),
         "differences": _differences(run.summary.get("differences", {})),
         "training": training,
@@ -115,7 +90,12 @@ def synthesis(run: Run, pictures: Pictures) -> list[dict[str, Any]]:
                 "rejected": part.rejected,
                 "share": part.accepted / total if total else 0.0,
                 "reasons": [
-                    {"name": name, "count": count, "width": 100 * count / max(reasons[0][1], 1), "share": count / max(part.rejected, 1)}
+                    {
+                        "name": name,
+                        "count": count,
+                        "width": 100 * count / max(reasons[0][1], 1),
+                        "share": count / max(part.rejected, 1),
+                    }
                     for name, count in reasons
                 ],
                 "rejected_examples": [_example(child, row, pictures, refused=True) for row in part.rejected_examples],
@@ -139,9 +119,13 @@ def _example(run: Run, row: Mapping[str, Any], pictures: Pictures, refused: bool
         "details": [details] if isinstance(details, str) else [str(detail) for detail in details],
         "labels": [str(label) for label in row.get("labels") or ()],
         "aus": codes,
-        "segments": [{"text": part, "kind": "", "code": ""} if isinstance(part, str) else dict(zip(("text", "kind", "code"), part, strict=True))
-                     for part in segments(text, row.get("spans"), codes if row.get("AUs") is not None else None)],
-    }  # fmt: skip
+        "segments": [
+            {"text": part, "kind": "", "code": ""}
+            if isinstance(part, str)
+            else dict(zip(("text", "kind", "code"), part, strict=True))
+            for part in segments(text, row.get("spans"), codes if row.get("AUs") is not None else None)
+        ],
+    }
 
 
 def _blocks(run: Run, models: Mapping[str, Run]) -> dict[str, Mapping[str, Any]]:
@@ -162,7 +146,11 @@ def _tiles(run: Run, blocks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, 
         final = values[-1][1] if values else {}
         if "value" in final:
             marks = [(baseline, known[name]) for baseline, known in baselines.items() if name in known]
-            before = [(model, value["value"], colour) for (model, value), colour in zip(values, colours, strict=True) if "value" in value][:-1]
+            before = [
+                (model, value["value"], colour)
+                for (model, value), colour in zip(values, colours, strict=True)
+                if "value" in value
+            ][:-1]
             tiles.append(
                 {
                     "label": metric_label(name),
@@ -176,14 +164,25 @@ def _tiles(run: Run, blocks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, 
     if not tiles:
         for name, label in (("reward/mean", "Mean reward"), ("loss", "Loss"), ("token_accuracy", "Token accuracy")):
             if found := ends(run.metrics, name):
-                tiles.append({"label": label, "value": short(found[1]), "range": "", "path": [("start", short(found[0])), ("end", short(found[1]))],
-                              "drawing": "", "note": "first and last tenth of the steps"})  # fmt: skip
+                tiles.append(
+                    {
+                        "label": label,
+                        "value": short(found[1]),
+                        "range": "",
+                        "path": [("start", short(found[0])), ("end", short(found[1]))],
+                        "drawing": "",
+                        "note": "first and last tenth of the steps",
+                    }
+                )
     return tiles[:4]
 
 
-def _table(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The headline table: one row a metric, one column a model and, for a single model, its baselines."""
-    names = in_order(name for block in blocks.values() for name in block.get("metrics", {}) if not name.startswith("au/f1/"))
+def _table(blocks: Mapping[str, Mapping[str, Any]], details: bool) -> dict[str, Any]:
+    """A table of figures: one row a metric, one column a model and, for a single model, its baselines.
+
+    Metrics of single emotions and action units and variants of others have a table of their own (`details`).
+    """
+    names = in_order(name for block in blocks.values() for name in block.get("metrics", {}) if is_detail(name) == details)
     single = len(blocks) == 1
     colours = model_colours(list(blocks))
     baselines = _baseline_values(next(iter(blocks.values()))) if single else {}
@@ -199,32 +198,45 @@ def _table(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                 "label": metric_label(name),
                 "about": METRICS.get(name, ("", ""))[1],
                 "cells": [
-                    {"value": short(value.get("value")), "range": _range(value), "best": best is not None and value.get("value") == best,
-                     "drawing": svg.whisker(value, marks, colour)}
+                    {
+                        "value": short(value.get("value")),
+                        "range": _range(value),
+                        "best": best is not None and value.get("value") == best,
+                        "drawing": svg.whisker(value, marks, colour),
+                    }
                     for value, colour in zip(figures, colours, strict=True)
                 ],
                 "baselines": [short(values.get(name)) for values in baselines.values()],
                 "n": _size(figures),
             }
-        )  # fmt: skip
+        )
     return {"rows": rows, "baselines": list(baselines), "single": single}
 
 
 def _failures(blocks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = sorted({name for block in blocks.values() for name in block.get("failures") or {}})
+    names = dict.fromkeys(name for block in blocks.values() for name in block.get("failures") or {})
     return [
-        {"name": failure_label(name), "cells": [_failure((block.get("failures") or {}).get(name)) for block in blocks.values()]} for name in names
+        {
+            "name": failure_label(name),
+            "cells": [_failure((block.get("failures") or {}).get(name), block.get("rows")) for block in blocks.values()],
+        }
+        for name in names
     ]
 
 
-def _failure(value: Any) -> dict[str, Any]:
+def _failure(value: Any, rows: Any) -> dict[str, Any]:
+    """A count of `rows`, or a rate, as text; more than one in twenty is worth a colour."""
+    count, rate = None, None
     if isinstance(value, Mapping):
-        rate = value.get("rate", value.get("value"))
-        parts = [f"{rate:.1%}" if is_number(rate) else "", f"{value['count']} of {value['n']}" if {"count", "n"} <= set(value) else ""]
-        return {"text": " · ".join(part for part in parts if part) or "–", "bad": is_number(rate) and rate > 0.05}
-    if isinstance(value, float) and 0 <= value <= 1:
-        return {"text": f"{value:.1%}", "bad": value > 0.05}
-    return {"text": short(value), "bad": False}
+        count, rate, rows = value.get("count"), value.get("rate", value.get("value")), value.get("n", rows)
+    elif isinstance(value, float) and 0 <= value <= 1:
+        rate = value
+    elif is_number(value):
+        count = value
+    if rate is None and is_number(count) and is_number(rows) and rows:
+        rate = count / rows
+    parts = [short(count) if is_number(count) else "", f"{rate:.1%}" if is_number(rate) else ""]
+    return {"text": " · ".join(part for part in parts if part) or "–", "bad": is_number(rate) and rate > 0.05}
 
 
 def _baseline_values(block: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -240,16 +252,23 @@ def _baseline_values(block: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 def _differences(differences: Mapping[str, Any]) -> list[dict[str, Any]]:
     result = []
     for pair, values in differences.items():
-        names = in_order(name for name in values if not name.startswith("au/f1/"))
+        names = in_order(name for name in values if not is_detail(name))
         rows = []
         for name in names:
             value = values[name]
             low, high, change = value.get("low"), value.get("high"), value.get("difference", value.get("value"))
             clear = is_number(low) and is_number(high) and (low > 0 or high < 0)
             verdict = "" if not clear or not is_number(change) else "better" if is_better(name, change) else "worse"
-            rows.append({"label": metric_label(name), "name": name, "difference": signed(change),
-                         "range": f"[{signed(low)}, {signed(high)}]" if is_number(low) and is_number(high) else "",
-                         "p": _p(value.get("p")), "verdict": verdict})  # fmt: skip
+            rows.append(
+                {
+                    "label": metric_label(name),
+                    "name": name,
+                    "difference": signed(change),
+                    "range": f"[{signed(low)}, {signed(high)}]" if is_number(low) and is_number(high) else "",
+                    "p": _p(value.get("p")),
+                    "verdict": verdict,
+                }
+            )
         result.append({"pair": " − ".join(model_label(part.strip()) for part in str(pair).split(" - ")), "rows": rows})
     return result
 
@@ -264,13 +283,16 @@ def _confusions(run: Run, models: Mapping[str, Run]) -> list[dict[str, Any]]:
             label = model_label(name)
             right = sum(matrix.counts[i][matrix.columns.index(row)] for i, row in enumerate(matrix.rows) if row in matrix.columns)
             total = sum(map(sum, matrix.counts))
-            drawing = svg.heatmap(f"Confusion matrix, {label}: {right} of {total} faces right", matrix.rows, matrix.columns, matrix.counts)
+            drawing = svg.heatmap(
+                f"Confusion matrix, {label}: {right} of {total} faces right", matrix.rows, matrix.columns, matrix.counts
+            )
             found.append({"name": label, "drawing": drawing, "right": right, "total": total})
     return found
 
 
 def _without_empty(matrix: Confusion) -> Confusion:
     """The matrix without emotions that neither occur nor are answered."""
+
     def empty(name: str) -> bool:
         answered = sum(row[matrix.columns.index(name)] for row in matrix.counts) if name in matrix.columns else 0
         occurring = sum(matrix.counts[matrix.rows.index(name)]) if name in matrix.rows else 0
@@ -297,7 +319,9 @@ def _counted(samples: Sequence[Mapping[str, Any]]) -> Confusion | None:
 
 def _au_charts(blocks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """F1 of each action unit: one chart of the upper face, one of the lower."""
-    names = sorted({name for block in blocks.values() for name in block.get("metrics", {}) if name.startswith("au/f1/")}, key=au_number)
+    names = sorted(
+        {name for block in blocks.values() for name in block.get("metrics", {}) if name.startswith("au/f1/")}, key=au_number
+    )
     labels, colours = [model_label(name) for name in blocks], model_colours(list(blocks))
     rows: dict[str, list[tuple[str, str, list[svg.Bar]]]] = {}
     for name in names:
@@ -313,7 +337,9 @@ def _au_charts(blocks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     for region, part in rows.items():
         title = f"Action units, {region} face"
         drawing = svg.bars(f"{title}: F1 with 95 % interval", part, labels, colours)
-        charts.append({"title": title, "drawing": drawing, "legend": list(zip(labels, colours, strict=True)) if len(labels) > 1 else []})
+        charts.append(
+            {"title": title, "drawing": drawing, "legend": list(zip(labels, colours, strict=True)) if len(labels) > 1 else []}
+        )
     return charts
 
 
@@ -343,7 +369,10 @@ def _named(part: Any) -> str:
 def _lineage(run: Run) -> list[dict[str, str]]:
     """The chain of runs that led here, the oldest first, this one last."""
     chain = [step for step in run.status.get("chain") or () if isinstance(step, Mapping)]
-    steps = [{"stage": stage_label(str(step.get("stage", ""))), "run": Path(str(step.get("run", ""))).name, "here": ""} for step in chain]
+    steps = [
+        {"stage": stage_label(str(step.get("stage", ""))), "run": Path(str(step.get("run", ""))).name, "here": ""}
+        for step in chain
+    ]
     steps = [step for step in steps if step["run"] != run.path.name]
     if run.children:
         return [*steps, *({"stage": label, "run": child.path.name, "here": ""} for child, _, label in sub_runs(run)[1:])]

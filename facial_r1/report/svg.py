@@ -6,7 +6,6 @@ several side by side on a desk. Colours come from classes (`s0`, `s1`, ... and `
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from facial_r1.report.scales import is_noisy, smooth, ticks
 from facial_r1.report.wording import is_number, short
 
 WIDTH, HEIGHT = 400, 220
@@ -39,49 +39,6 @@ class Bar:
     low: float | None = None
     high: float | None = None
     tip: str = ""
-
-
-def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers that cover [low, high], at steps of 1, 2 or 5 times a power of ten."""
-    if high - low <= 1e-9 * max(abs(low), abs(high)) or high - low < 1e-100:
-        high = low + (abs(low) if abs(low) > 1e-100 else 1.0)
-    raw = (high - low) / about
-    scale = 10.0 ** math.floor(math.log10(raw))
-    step = next(scale * factor for factor in (1, 2, 5, 10) if scale * factor >= raw * 0.999)
-    first = math.floor(low / step + 1e-9)
-    last = math.ceil(high / step - 1e-9)
-    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
-
-
-def smooth(values: Sequence[float | None], half: int) -> list[float | None]:
-    """Local linear regression with triangular weights over `half` points to either side; gaps stay gaps.
-
-    In the middle of the line that is a weighted mean; at its ends, where points are on one side only, the fitted
-    slope keeps it from lagging behind (Cleveland 1979, without the robustness iterations).
-    """
-    result: list[float | None] = []
-    for at, value in enumerate(values):
-        if value is None:
-            result.append(None)
-            continue
-        near = range(max(at - half, 0), min(at + half, len(values) - 1) + 1)
-        points = [(half + 1 - abs(k - at), k - at, v) for k in near if (v := values[k]) is not None]
-        total = sum(w for w, _, _ in points)
-        x_mean = sum(w * x for w, x, _ in points) / total
-        v_mean = sum(w * v for w, _, v in points) / total
-        spread = sum(w * (x - x_mean) ** 2 for w, x, _ in points)
-        slope = sum(w * (x - x_mean) * (v - v_mean) for w, x, v in points) / spread if spread else 0.0
-        result.append(v_mean - slope * x_mean)
-    return result
-
-
-def is_noisy(values: Sequence[float | None]) -> bool:
-    """Whether a line goes up and down so much that a moving average helps the eye."""
-    known = [value for value in values if value is not None]
-    if len(known) < 30:
-        return False
-    way = sum(abs(after - before) for before, after in itertools.pairwise(known))
-    return way > 2 * (max(known) - min(known))
 
 
 def lines(title: str, steps: Sequence[float], series: Sequence[Series], unit: bool = False, x_label: str = "step") -> Markup:
@@ -113,18 +70,25 @@ def lines(title: str, steps: Sequence[float], series: Sequence[Series], unit: bo
 
     parts = [_grid(marks, y, left, width)]
     parts += [
-        Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(x(at), HEIGHT - 14, anchor, short(round(at)))
+        Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
+            x(at), HEIGHT - 14, anchor, short(round(at))
+        )
         for at, anchor in _step_marks(first, steps[-1])
     ]
-    parts.append(Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(left + width / 2, HEIGHT - 1, x_label))
+    parts.append(
+        Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(left + width / 2, HEIGHT - 1, x_label)
+    )
     for entry, values, rough in zip(series, drawn, noisy, strict=True):
         if entry.spread is not None:
             parts.append(_band(steps, values, smooth(entry.spread, half) if rough else entry.spread, entry.colour, x, y))
         if rough:
             parts.append(_path(steps, entry.values, x, y, f"line raw s{entry.colour}"))
         parts.append(_path(steps, values, x, y, f"line s{entry.colour}"))
-        if len(steps) == 1 and is_number(values[0]):
-            parts.append(Markup('<circle class="dot s{}" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(entry.colour, x(first), y(values[0])))
+        only = values[0]
+        if len(steps) == 1 and only is not None:
+            parts.append(
+                Markup('<circle class="dot s{}" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(entry.colour, x(first), y(only))
+            )
     if direct:
         ends = [next((value for value in reversed(values) if value is not None), None) for values in drawn]
         parts.append(_end_labels(series, ends, y, left + width + 6, top, top + height))
@@ -144,7 +108,11 @@ def lines(title: str, steps: Sequence[float], series: Sequence[Series], unit: bo
 
 
 def bars(
-    title: str, rows: Sequence[tuple[str, str, Sequence[Bar]]], models: Sequence[str], colours: Sequence[int], top_value: float = 1.0
+    title: str,
+    rows: Sequence[tuple[str, str, Sequence[Bar]]],
+    models: Sequence[str],
+    colours: Sequence[int],
+    top_value: float = 1.0,
 ) -> Markup:
     """Horizontal bars (one model) or dots (several), each with its interval, one row per label.
 
@@ -167,12 +135,22 @@ def bars(
     for mark in (0, 0.25, 0.5, 0.75, 1):
         at = x(mark * top_value)
         parts.append(Markup('<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="2" y2="{1}"/>').format(at, height - 22))
-        parts.append(Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(at, height - 8, f"{mark * top_value:g}"))
+        parts.append(
+            Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+                at, height - 8, f"{mark * top_value:g}"
+            )
+        )
     for index, (label, hint, values) in enumerate(rows):
         middle = step * index + step / 2 + 1
-        parts.append(Markup('<text class="label" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(left - 8, middle + (0 if hint else 4), label))
+        parts.append(
+            Markup('<text class="label" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
+                left - 8, middle + (0 if hint else 4), label
+            )
+        )
         if hint:
-            parts.append(Markup('<text class="hint" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(left - 8, middle + 10, hint))
+            parts.append(
+                Markup('<text class="hint" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(left - 8, middle + 10, hint)
+            )
         for number, bar in enumerate(values):
             at = middle if single else middle + (number - (len(values) - 1) / 2) * 11
             parts.append(_bar(bar, f"{label} · {models[number]}", x, at, colours[number], single, left + width))
@@ -190,11 +168,15 @@ def heatmap(title: str, rows: Sequence[str], columns: Sequence[str], counts: Seq
     parts: list[Markup] = []
     for j, name in enumerate(columns):
         at = left + cell * (j + 0.5)
-        parts.append(Markup('<text class="label" transform="translate({:.1f} {}) rotate(-40)">{}</text>').format(at, top - 6, name))
+        parts.append(
+            Markup('<text class="label" transform="translate({:.1f} {}) rotate(-40)">{}</text>').format(at, top - 6, name)
+        )
     for i, name in enumerate(rows):
         middle = top + tall * (i + 0.5)
         total = sum(counts[i])
-        parts.append(Markup('<text class="label" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(left - 7, middle + 4, name))
+        parts.append(
+            Markup('<text class="label" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(left - 7, middle + 4, name)
+        )
         for j, column in enumerate(columns):
             share = counts[i][j] / total if total else 0.0
             tip = f"truth {name}, answer {column}: {counts[i][j]} of {total} ({share:.0%})"
@@ -204,7 +186,9 @@ def heatmap(title: str, rows: Sequence[str], columns: Sequence[str], counts: Seq
                     '<g class="{}" data-truth="{}" data-answer="{}"><title>{}</title>'
                     '<rect class="back" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="3"/>'
                     '<rect class="heat" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="3" fill-opacity="{:.3f}"/>'
-                ).format(kind, name, column, tip, *(_box(left, top, cell, tall, i, j) * 2), 0.0 if not share else 0.08 + 0.92 * share)
+                ).format(
+                    kind, name, column, tip, *(_box(left, top, cell, tall, i, j) * 2), 0.0 if not share else 0.08 + 0.92 * share
+                )
             )
             if counts[i][j]:
                 shade = "on" if share > 0.5 else "off"
@@ -220,7 +204,10 @@ def heatmap(title: str, rows: Sequence[str], columns: Sequence[str], counts: Seq
 
 
 def whisker(
-    figure: Mapping[str, float], marks: Sequence[tuple[str, float]] = (), colour: int = 0, others: Sequence[tuple[str, float, int]] = ()
+    figure: Mapping[str, float],
+    marks: Sequence[tuple[str, float]] = (),
+    colour: int = 0,
+    others: Sequence[tuple[str, float, int]] = (),
 ) -> Markup:
     """A line from 0 to 1 with a dot at the value, its interval, and small marks for baselines.
 
@@ -238,11 +225,21 @@ def whisker(
 
     parts = [Markup('<line class="grid" x1="6" x2="134" y1="9" y2="9"/>')]
     for name, value in marks:
-        parts.append(Markup('<path class="mark" d="M{0:.1f} 3v12"><title>{1}: {2}</title></path>').format(x(value), name, short(value)))
+        parts.append(
+            Markup('<path class="mark" d="M{0:.1f} 3v12"><title>{1}: {2}</title></path>').format(x(value), name, short(value))
+        )
     if "low" in figure and "high" in figure:
-        parts.append(Markup('<line class="interval s{}" x1="{:.1f}" x2="{:.1f}" y1="9" y2="9"/>').format(colour, x(figure["low"]), x(figure["high"])))
+        parts.append(
+            Markup('<line class="interval s{}" x1="{:.1f}" x2="{:.1f}" y1="9" y2="9"/>').format(
+                colour, x(figure["low"]), x(figure["high"])
+            )
+        )
     for name, value, shade in others:
-        parts.append(Markup('<circle class="dot s{}" cx="{:.1f}" cy="9" r="3"><title>{}: {}</title></circle>').format(shade, x(value), name, short(value)))
+        parts.append(
+            Markup('<circle class="dot s{}" cx="{:.1f}" cy="9" r="3"><title>{}: {}</title></circle>').format(
+                shade, x(value), name, short(value)
+            )
+        )
     parts.append(Markup('<circle class="dot s{}" cx="{:.1f}" cy="9" r="4.5"/>').format(colour, x(figure["value"])))
     return Markup('<svg class="whisker" viewBox="0 0 140 18" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
 
@@ -257,11 +254,19 @@ def _bar(bar: Bar, name: str, x: Scale, y: float, colour: int, single: bool, end
     interval = f" [{short(bar.low)}, {short(bar.high)}]" if is_number(bar.low) and is_number(bar.high) else ""
     parts = [Markup("<g><title>{}</title>").format(f"{name}: {short(bar.value)}{interval}{' · ' + bar.tip if bar.tip else ''}")]
     if single:
-        parts.append(Markup('<rect class="bar s{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="13" rx="2"/>').format(colour, x(0), y - 6.5, x(bar.value) - x(0)))
+        parts.append(
+            Markup('<rect class="bar s{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="13" rx="2"/>').format(
+                colour, x(0), y - 6.5, x(bar.value) - x(0)
+            )
+        )
         parts.append(Markup('<text class="value" x="{:.1f}" y="{:.1f}">{}</text>').format(end + 6, y + 4, short(bar.value)))
-    if interval:
+    if is_number(bar.low) and is_number(bar.high):
         shape = "whisk" if single else f"interval s{colour}"
-        parts.append(Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(shape, x(bar.low), x(bar.high), y, y))
+        parts.append(
+            Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
+                shape, x(bar.low), x(bar.high), y, y
+            )
+        )
     if not single:
         parts.append(Markup('<circle class="dot s{}" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(colour, x(bar.value), y))
     parts.append(Markup("</g>"))
@@ -314,7 +319,9 @@ def _end_labels(series: Sequence[Series], ends: Sequence[float | None], y: Scale
         for index in range(len(heights) - 2, -1, -1):
             heights[index] = min(heights[index], heights[index + 1] - gap)
     placed = [
-        Markup('<text class="end s{}" x="{}" y="{:.1f}">{}</text>').format(series[index].colour, at, max(height, top) + 4, _cut(series[index].label))
+        Markup('<text class="end s{}" x="{}" y="{:.1f}">{}</text>').format(
+            series[index].colour, at, max(height, top) + 4, _cut(series[index].label)
+        )
         for height, (_, index) in zip(heights, wanted, strict=True)
     ]
     return Markup("").join(placed)
@@ -341,7 +348,12 @@ def _extent(series: Sequence[Series], drawn: Sequence[Sequence[float | None]], u
     values = sorted(value for entry in series for value in entry.values if value is not None)
     for entry, centre in zip(series, drawn, strict=True):
         if entry.spread is not None:
-            values += [c + s * sign for c, s in zip(centre, entry.spread, strict=True) if c is not None and s is not None for sign in (1, -1)]
+            values += [
+                c + s * sign
+                for c, s in zip(centre, entry.spread, strict=True)
+                if c is not None and s is not None
+                for sign in (1, -1)
+            ]
     values.sort()
     if not values:
         return 0.0, 1.0

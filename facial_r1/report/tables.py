@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from facial_r1 import atomic
-from facial_r1.report.wording import figure, in_order, is_better, is_number, metric_label, model_label, short
+from facial_r1.report.wording import figure, in_order, is_better, is_detail, is_number, metric_label, model_label, short
 
 _SWEEP_FIGURES = ("emotion/accuracy", "emotion/uar", "au/macro_f1", "format/valid")
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{mark: "\\" + mark for mark in "&%$#_{}"}}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{mark: "\\" + mark for mark in "&%$#_{}"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,12 @@ class MetricTable:
     figures: Mapping[tuple[str, str], Mapping[str, float]]
 
     @classmethod
-    def of(cls, summaries: Mapping[str, Mapping[str, Any]], per_action_unit: bool = False) -> MetricTable:
+    def of(cls, summaries: Mapping[str, Mapping[str, Any]], details: bool = False) -> MetricTable:
         """From model name -> `summary.json`, or from one pipeline summary given as `{"": summary}`.
 
         Args:
             summaries: the summaries; failure rates become rows `failures/<name>`.
-            per_action_unit: also the rows `au/f1/<AU>`.
+            details: also the rows of single emotions and action units, and variants of other metrics.
         """
         blocks: dict[str, Mapping[str, Any]] = {}
         for name, summary in summaries.items():
@@ -48,10 +53,12 @@ class MetricTable:
         figures: dict[tuple[str, str], Mapping[str, float]] = {}
         for model, block in blocks.items():
             for metric, value in block.get("metrics", {}).items():
-                if per_action_unit or not metric.startswith("au/f1/"):
+                if details or not is_detail(metric):
                     figures[metric, model] = figure(value)
             for failure, value in (block.get("failures") or {}).items():
                 rate = value.get("rate", value.get("value")) if isinstance(value, Mapping) else value
+                if isinstance(rate, int) and block.get("rows"):
+                    rate = rate / block["rows"]
                 figures[f"failures/{failure}", model] = figure(rate)
         known = {key: value for key, value in figures.items() if "value" in value}
         return cls(tuple(blocks), tuple(in_order(metric for metric, _ in known)), known)
@@ -158,11 +165,14 @@ def write_tables(table: MetricTable, folder: Path | str, stem: str = "metrics") 
 def leaderboard(run_dirs: Sequence[Path | str], by: str = "emotion/accuracy") -> MetricTable:
     """The evaluated runs as columns, the best one first.
 
-    A pipeline gives one column per model. Runs without the metric come last.
+    A pipeline gives one column per model. Runs without the metric come last. Runs of the same name are told apart by
+    the folder they lie in.
     """
     from facial_r1.report.load import load_run
 
-    loaded = {Path(folder).name: load_run(folder).summary for folder in run_dirs}
+    paths = [Path(folder).resolve() for folder in run_dirs]
+    twice = {path.name for path in paths if sum(other.name == path.name for other in paths) > 1}
+    loaded = {f"{path.parent.name}/{path.name}" if path.name in twice else path.name: load_run(path).summary for path in paths}
     table = MetricTable.of({name: summary for name, summary in loaded.items() if summary.get("metrics") or summary.get("models")})
     worst = float("-inf")
     sign = 1.0 if is_better(by, 1.0) else -1.0
@@ -205,13 +215,21 @@ def _sweep_csv(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], metri
         numbers = [f"{found[name][key]:.10g}" if key in found.get(name, {}) else "" for name, key in bounds]
         seconds = row.get("seconds")
         writer.writerow(
-            [*(row.get("settings", {}).get(key, "") for key in settings), row.get("state", ""), *numbers,
-             f"{seconds:.1f}" if is_number(seconds) else "", row.get("run", ""), row.get("reason", "")]
-        )  # fmt: skip
+            [
+                *(row.get("settings", {}).get(key, "") for key in settings),
+                row.get("state", ""),
+                *numbers,
+                f"{seconds:.1f}" if is_number(seconds) else "",
+                row.get("run", ""),
+                row.get("reason", ""),
+            ]
+        )
     return buffer.getvalue()
 
 
-def _print_sweep(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], metrics: Sequence[str], path: Path, stream: IO[str]) -> None:
+def _print_sweep(
+    rows: Sequence[Mapping[str, Any]], settings: Sequence[str], metrics: Sequence[str], path: Path, stream: IO[str]
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -225,7 +243,13 @@ def _print_sweep(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], met
     for name in shown:
         table.add_column(metric_label(name), justify="right")
     table.add_column("run directory", overflow="fold")
-    best = {name: max((figure(row["metrics"][name]).get("value", float("-inf")) for row in rows if name in row.get("metrics", {})), default=None) for name in shown}
+    best = {
+        name: max(
+            (figure(row["metrics"][name]).get("value", float("-inf")) for row in rows if name in row.get("metrics", {})),
+            default=None,
+        )
+        for name in shown
+    }
     for row in rows:
         cells = []
         for name in shown:
@@ -236,7 +260,9 @@ def _print_sweep(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], met
         state = str(row.get("state", ""))
         colour = {"finished": "green", "failed": "red", "refused": "red"}.get(state, "yellow")
         told = f"{row.get('run', '')}" + (f"\n{row['reason']}" if row.get("reason") else "")
-        table.add_row(*(Text(str(row.get("settings", {}).get(key, ""))) for key in settings), Text(state, style=colour), *cells, Text(told))
+        table.add_row(
+            *(Text(str(row.get("settings", {}).get(key, ""))) for key in settings), Text(state, style=colour), *cells, Text(told)
+        )
     console_ = Console(file=stream, width=None if stream.isatty() else 200, highlight=False)
     console_.print(table)
     console_.print(Text(f"table: {path}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from facial_r1.affect.action_units import ACTION_UNITS
 
@@ -16,7 +16,15 @@ METRICS: dict[str, tuple[str, str]] = {
     "au/macro_f1": ("AU macro-F1", "mean F1 over the action units of the protocol"),
     "au/micro_f1": ("AU micro-F1", "F1 over all action-unit decisions together"),
     "au/subset_accuracy": ("AU subset accuracy", "share of faces whose set of action units is exactly right"),
-    "au/hallucinated": ("Hallucinated AUs", "share of named action units that are outside the vocabulary"),
+    "au/hallucinated": ("Hallucinated AUs", "share of the named action units that the face does not show"),
+    "au/macro_f1_present": ("AU macro-F1, present", "mean F1 over the action units that occur in the truth"),
+    "au/set_f1": ("AU set F1", "F1 of each answer's set of action units, mean over faces"),
+    "au/outside_vocabulary": (
+        "AUs outside the vocabulary",
+        "share of the named action units that the protocol does not annotate",
+    ),
+    "text/rouge_1": ("ROUGE-1", "words of the reasoning that the reference has too"),
+    "text/rouge_2": ("ROUGE-2", "the same of pairs of words"),
     "text/rouge_l": ("ROUGE-L", "overlap of the reasoning with the reference, tags removed"),
     "text/rege": ("REGE", "reasoning and recognition together"),
     "text/judge": ("Judge", "score of a language model; failed verdicts are left out and counted"),
@@ -25,23 +33,39 @@ METRICS: dict[str, tuple[str, str]] = {
     "reward/accuracy": ("Accuracy reward", "1 when the emotion is right"),
     "reward/format": ("Format reward", "1 when the answer has the asked form"),
     "format/valid": ("Valid answers", "share of answers that parse"),
+    "format/parsed": ("Readable answers", "share of answers in which an answer could be read"),
     "format/truncated": ("Truncated answers", "share cut off at the length limit"),
     "synthesis/yield": ("Accepted rows", "share of rows whose reasoning passed every check"),
 }
 """Name -> (label, what it is). The order is the order of tables."""
 
-LOWER_IS_BETTER = ("au/hallucinated", "format/truncated", "failures/")
+LOWER_IS_BETTER = ("au/hallucinated", "au/outside_vocabulary", "format/truncated", "failures/")
 
 _MODELS = {"base": "Base", "sft": "SFT", "grpo": "GRPO", "synthesis": "After synthesis", "resft": "After synthesis"}
 _STAGES = {
-    "base": "Base", "sft": "SFT", "grpo": "GRPO", "synthesis": "Synthesis", "resft": "SFT on written data",
-    "eval": "Evaluation", "pipeline": "Pipeline", "comparison": "Comparison",
-}  # fmt: skip
+    "base": "Base",
+    "sft": "SFT",
+    "grpo": "GRPO",
+    "synthesis": "Synthesis",
+    "resft": "SFT on written data",
+    "eval": "Evaluation",
+    "pipeline": "Pipeline",
+    "comparison": "Comparison",
+}
 _COLOURS = {"base": 4, "sft": 0, "grpo": 1, "synthesis": 2, "resft": 2}
 _FAILURES = {
-    "parse": "Unparsed answers", "parse_failures": "Unparsed answers", "truncated": "Truncated answers", "judge": "Failed judgements",
+    "parse": "Unparsed answers",
+    "parse_failures": "Unparsed answers",
+    "truncated": "Truncated answers",
+    "judge": "Failed judgements",
     "empty": "Empty answers",
-}  # fmt: skip
+    "unparsed": "Unparsed answers",
+    "invalid_format": "Invalid format",
+    "unknown_action_units": "Unknown action units",
+    "without_labels": "Rows without a label",
+    "without_action_units": "Rows without action units",
+    "without_reference": "Rows without a reference",
+}
 
 
 def metric_label(name: str) -> str:
@@ -50,6 +74,8 @@ def metric_label(name: str) -> str:
         return METRICS[name][0]
     if name.startswith("failures/"):
         return failure_label(name)
+    if name.startswith("emotion/recall/"):
+        return f"Recall of {name.removeprefix('emotion/recall/')}"
     if name.startswith("au/f1/"):
         return f"F1 of {name.removeprefix('au/f1/')}"
     return name
@@ -93,6 +119,24 @@ def model_colours(names: Sequence[str]) -> list[int]:
     return result
 
 
+_DETAILS = (
+    "au/macro_f1_present",
+    "au/set_f1",
+    "au/outside_vocabulary",
+    "text/rouge_1",
+    "text/rouge_2",
+    "reward/au",
+    "reward/accuracy",
+    "reward/format",
+    "format/parsed",
+)
+
+
+def is_detail(name: str) -> bool:
+    """Whether a metric stays out of the first table: those of one emotion or action unit, and variants of others."""
+    return name in _DETAILS or name.startswith(("au/f1/", "emotion/recall/"))
+
+
 def is_better(name: str, difference: float) -> bool:
     """Whether a change of this sign is an improvement."""
     return difference < 0 if name.startswith(LOWER_IS_BETTER) else difference > 0
@@ -123,7 +167,7 @@ def figure(value: Any) -> dict[str, float]:
     return {"value": float(value)} if is_number(value) else {}
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """A finite number, not a boolean."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -133,9 +177,9 @@ def short(value: Any) -> str:
     if not is_number(value):
         return "–"
     size = abs(value)
-    if value == int(value) and size < 1e6 and (isinstance(value, int) or size >= 100 or size == 0):
-        return f"{int(value):,}"
-    if size >= 1e6 or size < 1e-3:
+    if isinstance(value, int) and size < 1e6:
+        return f"{value:,}"
+    if size >= 1e6 or 0 < size < 1e-3:
         return f"{value:.1e}"
     if size >= 1000:
         return f"{value:,.0f}"

@@ -13,5 +13,16 @@ _MODULES = {"sft": "sft", "grpo": "grpo", "synthesis": "synthesis", "eval": "eva
 
 def run_stage(context: Context) -> dict[str, Any] | None:
     """Run the stage that `context.job` asks for; returns its summary (None for a dry run)."""
+    from facial_r1.interruption import Interrupted
+
     module = importlib.import_module(f"facial_r1.stages.{_MODULES[context.job.stage.name]}")
-    return module.run(context)
+    state, summary = "failed", None
+    try:
+        summary = module.run(context)
+        state = "finished"
+    except (Interrupted, KeyboardInterrupt):
+        state = "interrupted"
+        raise
+    finally:
+        context.untrack(state, summary)
+    return summary

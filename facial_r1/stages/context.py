@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from facial_r1 import runs
+from facial_r1 import runs, tracking
 from facial_r1.config.schema import Job
 from facial_r1.config.validation import to_dict
 from facial_r1.interruption import StopRequest
@@ -23,7 +23,8 @@ class Context:
     stop: StopRequest
     rank: int = 0
     world: int = 1
-    _data: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    trackers: Any = None
 
     @property
     def main(self) -> bool:
@@ -42,7 +43,27 @@ class Context:
 
     def child(self, name: str, job: Job) -> Context:
         """A context for a sub-run inside this run directory (pipelines)."""
-        return replace(self, run=RunDirectory(self.run.path / name), job=job)
+        return replace(self, run=RunDirectory(self.run.path / name), job=job, trackers=None)
+
+    def track(self, resume_step: int | None = None) -> Any:
+        """The trackers of this run, opened on first use.
+
+        Args:
+            resume_step: the step of the checkpoint that training goes on from; later rows of metrics.jsonl are dropped.
+        """
+        if self.trackers is None:
+            status = self.run.status()
+            lineage = {key: status.get(key) for key in ("stage", "name", "parent", "chain", "version", "data")}
+            self.trackers = tracking.open_trackers(
+                self.job.tracker, self.run.path, to_dict(self.job), lineage, active=self.main, resume_step=resume_step
+            )
+        return self.trackers
+
+    def untrack(self, state: str, summary: dict[str, Any] | None = None) -> None:
+        """Close the trackers, if any were opened."""
+        if self.trackers is not None:
+            self.trackers.finish(state, summary or {})
+            self.trackers = None
 
 
 def open_context(run: RunDirectory, job: Job, stop: StopRequest) -> Context:
@@ -56,7 +77,3 @@ def open_context(run: RunDirectory, job: Job, stop: StopRequest) -> Context:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     return Context(run, job, stop, rank, world)
 
-
-def describe(job: Job) -> dict[str, Any]:
-    """The job as a plain tree for trackers."""
-    return to_dict(job)

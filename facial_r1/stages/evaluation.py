@@ -20,6 +20,7 @@ def run(context: Context) -> dict[str, Any] | None:
     if context.job.debug.dry_run:
         say(context, f"plan: {len(rows)} rows, one answer each of at most {stage.max_new_tokens} tokens")
         return None
+    context.track()
     loaded = load_model(context, train=False)
     if context.main:
         context.run.update_status(model=loaded.source)

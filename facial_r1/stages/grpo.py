@@ -9,7 +9,7 @@ from facial_r1.data import Record
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
 from facial_r1.stages.scoring import evaluate_model
-from facial_r1.stages.sft import finish, open_trackers, ranks_ready
+from facial_r1.stages.sft import finish, ranks_ready, step_of
 from facial_r1.training.arguments import last_checkpoint
 
 
@@ -45,7 +45,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
     prompts = [Row(chat(context, record, data), record.images, record.to_json()) for record in rows]
     checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
     ranks_ready(context)
-    trackers = open_trackers(context, checkpoint)
+    trackers = context.track(step_of(checkpoint))
     trainer = build_trainer(
         context.job, stage, context.world, loaded.model, loaded.processor, prompts, loaded.open_image,
         reward_options(context, data), context.run.checkpoints,
@@ -59,7 +59,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
     )
     say(context, f"from {checkpoint.name if checkpoint else loaded.source}; rewards: {', '.join(context.job.reward.weights)}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finish(context, trainer, loaded, trackers)
+    finish(context, trainer, loaded)
 
 
 def arithmetic(stage: GRPO, world: int, rows: int) -> str:

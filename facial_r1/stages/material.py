@@ -33,37 +33,24 @@ class Loaded:
 
 
 def load_records(context: Context) -> Data:
-    """The records of the job, loaded once per process; refused when they changed since the run began.
+    """The records of the job, read once per process; refused when they changed since the run began.
 
-    Rank 0 prepares first, so that a drawn or converted dataset is made once.
+    Rank 0 reads first, so that a drawn or converted dataset is made once. The steps of a pipeline share what it read.
 
     Raises:
         InputError: the data breaks its contract, or an interrupted run would continue on other data.
     """
-    if "data" in context._data:
-        return context._data["data"]
     from facial_r1.stages.ranks import barrier
 
-    if not context.main:
-        barrier()
-    data = _load(context)
+    if "rows" not in context.shared:
+        if not context.main:
+            barrier()
+        context.shared["rows"] = _load(context)
+        if context.main:
+            barrier()
+    data = describe_rows(context.shared["rows"], context.job.data.descriptions)
     if context.main:
-        barrier()
-        before = (context.run.status().get("data") or {}).get("fingerprint")
-        if before and before != data.fingerprint:
-            raise InputError(
-                f"{context.run.path}: the data changed since this run began (fingerprint {before[:12]}, now {data.fingerprint[:12]}). "
-                "Restore it, or start anew with resume=never"
-            )
-        counts = {"train": len(data.train), "test": len(data.test), "skipped": len(data.problems)}
-        context.run.update_status(data={"name": context.job.data.name, "fingerprint": data.fingerprint, **counts})
-        if data.problems:
-            write_skipped(context.run.path / "skipped.jsonl", data.problems)
-        for line in data.describe().splitlines():
-            _log.info("%s", line)
-        for note in data.notes:
-            say(context, f"note: {note}")
-    context._data["data"] = data
+        _note_data(context, data)
     return data
 
 
@@ -72,8 +59,26 @@ def _load(context: Context) -> Data:
     stage = context.job.stage
     evaluates = stage.name == "pipeline" or getattr(stage, "evaluate", False)
     sides = (stage.split,) if isinstance(stage, Eval) else ("train", "test") if evaluates else ("train",)
-    settings = dataclasses.replace(context.job.data, amount=None)
-    return describe_rows(load_data(settings, need=sides), context.job.data.descriptions)
+    return load_data(dataclasses.replace(context.job.data, amount=None), need=sides)
+
+
+def _note_data(context: Context, data: Data) -> None:
+    """Write to status.json what the run works on; compare with what it worked on before."""
+    fingerprint = data.fingerprint
+    before = (context.run.status().get("data") or {}).get("fingerprint")
+    if before and before != fingerprint:
+        raise InputError(
+            f"{context.run.path}: the data changed since this run began (fingerprint {before[:12]}, now {fingerprint[:12]}). "
+            "Restore it, or start anew with resume=never"
+        )
+    counts = {"train": len(data.train), "test": len(data.test), "skipped": len(data.problems)}
+    context.run.update_status(data={"name": context.job.data.name, "fingerprint": fingerprint, **counts})
+    if data.problems:
+        write_skipped(context.run.path / "skipped.jsonl", data.problems)
+    for line in data.describe().splitlines():
+        _log.info("%s", line)
+    for note in data.notes:
+        say(context, f"note: {note}")
 
 
 def describe_rows(data: Data, files: Sequence[str]) -> Data:

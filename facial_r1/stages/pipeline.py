@@ -33,11 +33,11 @@ def run(context: Context) -> dict[str, Any] | None:
     stage = context.job.stage
     assert isinstance(stage, Pipeline)
     job = context.job
-    models: dict[str, RunDirectory] = {}
+    data = load_records(context)
     if job.debug.dry_run:
-        load_records(context)
-        say(context, f"plan: base, SFT, then {stage.rounds} round(s) of GRPO, synthesis, SFT; {len(context._data['data'].test)} test rows after each")
+        say(context, f"plan: base, SFT, then {stage.rounds} round(s) of GRPO, synthesis, SFT; {len(data.test)} test rows after each")
         return None
+    models: dict[str, RunDirectory] = {}
 
     models["base"] = step(context, "01_base", _job(job, stage.eval, init_from=job.init_from))
     models["sft"] = step(context, "02_sft", _job(job, stage.sft, init_from=job.init_from, amount=stage.amounts.sft), after=models["base"])
@@ -80,7 +80,6 @@ def step(context: Context, name: str, job: Job, after: RunDirectory | None = Non
         return child.run
     context.stop.check()
     if context.main:
-        child.run.logs.mkdir(parents=True, exist_ok=True)
         import yaml
 
         runs.create(
@@ -106,6 +105,7 @@ def step(context: Context, name: str, job: Job, after: RunDirectory | None = Non
     if context.main:
         child.run.write_summary({**(summary or {}), "seconds": round(time.time() - began, 1)})
         child.run.update_status(state="finished", ended=runs.now())
+        runs.build_report(child.run)
     barrier()
     return child.run
 

@@ -111,6 +111,8 @@ def evaluate_model(context: Context, loaded: Loaded, records: Sequence[Record], 
     if answers is None:
         return {}
     summary, _ = score_answers(context, records, answers, data, resamples)
+    if context.trackers is not None and context.run.path.joinpath("confusion.png").is_file():
+        context.trackers.image(0, "confusion", context.run.path / "confusion.png")
     say(context, headline(summary))
     return summary
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from facial_r1 import tracking
 from facial_r1.config.schema import SFT
 from facial_r1.data import Record
 from facial_r1.stages import ranks
-from facial_r1.stages.context import Context, describe
+from facial_r1.stages.context import Context
 from facial_r1.stages.material import Data, Loaded, chat, load_model, load_records, say, usable
 from facial_r1.stages.scoring import evaluate_model
 from facial_r1.training.arguments import last_checkpoint
@@ -48,23 +48,18 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     ]
     checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
     ranks_ready(context)
-    trackers = open_trackers(context, checkpoint)
+    trackers = context.track(step_of(checkpoint))
     trainer = build_trainer(context.job, stage, loaded.model, loaded.processor, examples, loaded.open_image, context.run.checkpoints)
     bar = BarCallback("SFT", ("loss", "token_accuracy"))
     install(trainer, TrackerCallback(trackers.log), StopCallback(context.stop), bar)
     say(context, f"training on {len(rows)} descriptions, {'from ' + checkpoint.name if checkpoint else 'from ' + loaded.source}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finish(context, trainer, loaded, trackers)
+    finish(context, trainer, loaded)
 
 
-def open_trackers(context: Context, checkpoint: Any) -> Any:
-    """The trackers of this run; after a resume the rows beyond the checkpoint are dropped."""
-    status = context.run.status()
-    lineage = {key: status.get(key) for key in ("stage", "name", "parent", "chain", "version", "data")}
-    step = int(checkpoint.name.split("-")[-1]) if checkpoint else 0
-    return tracking.open_trackers(
-        context.job.tracker, context.run.path, describe(context.job), lineage, active=context.main, resume_step=step
-    )
+def step_of(checkpoint: Path | None) -> int:
+    """The optimizer step of a checkpoint folder, 0 for none."""
+    return int(checkpoint.name.split("-")[-1]) if checkpoint else 0
 
 
 def ranks_ready(context: Context) -> None:
@@ -73,18 +68,15 @@ def ranks_ready(context: Context) -> None:
         ranks.barrier()
 
 
-def finish(context: Context, trainer: Any, loaded: Loaded, trackers: Any) -> None:
+def finish(context: Context, trainer: Any, loaded: Loaded) -> None:
     """Save the trained model, atomically, on rank 0; raise `Interrupted` when training was stopped early."""
     from facial_r1.training.saving import save_trained
 
-    if context.stop:
-        trackers.finish("interrupted", {})
-        context.stop.check()
+    context.stop.check()
     save_trained(context.job, trainer, loaded.processor, loaded.source, context.run.model)
     ranks.barrier()
     if context.main:
         context.run.update_status(model=str(context.run.model))
-    trackers.finish("finished", {})
 
 
 def plan(context: Context, stage: SFT, rows: list[Record]) -> None:

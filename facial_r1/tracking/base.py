@@ -94,5 +94,8 @@ class Trackers:
                 self.optional.remove(tracker)
                 logger.warning(
                     "tracker %s failed at %s and is off for the rest of this run (metrics.jsonl goes on): %s: %s",
-                    tracker.name, action, type(error).__name__, error,
-                )  # fmt: skip
+                    tracker.name,
+                    action,
+                    type(error).__name__,
+                    error,
+                )

@@ -78,9 +78,7 @@ class TensorBoardTracker:
         self._writer.close()
 
     def _text(self, step: int, tag: str, text: str) -> None:
-        metadata = self._summary.SummaryMetadata(
-            plugin_data=self._summary.SummaryMetadata.PluginData(plugin_name="text")
-        )
+        metadata = self._summary.SummaryMetadata(plugin_data=self._summary.SummaryMetadata.PluginData(plugin_name="text"))
         tensor = self._tensor(dtype=self._string, string_val=[text.encode()])
         self._add(step, [self._summary.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
 

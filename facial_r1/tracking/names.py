@@ -78,12 +78,8 @@ ferbench/<name>                 | eval        | FERBench scores
 failures/<name>                 | eval        | Share or count of samples that failed for a reason
 """
 
-NAMES: tuple[Name, ...] = tuple(
-    Name(*(cell.strip() for cell in line.split("|"))) for line in _TABLE.strip().splitlines()
-)
-_PATTERNS = [
-    (re.compile(".+".join(re.escape(part) for part in re.split(r"<[^>]+>", entry.name))), entry) for entry in NAMES
-]
+NAMES: tuple[Name, ...] = tuple(Name(*(cell.strip() for cell in line.split("|"))) for line in _TABLE.strip().splitlines())
+_PATTERNS = [(re.compile(".+".join(re.escape(part) for part in re.split(r"<[^>]+>", entry.name))), entry) for entry in NAMES]
 
 
 @lru_cache(maxsize=4096)

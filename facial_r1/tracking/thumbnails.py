@@ -36,7 +36,7 @@ def thumbnail(path: Path, side: int = 128, quality: int = 78) -> bytes:
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         grey = image.convert("F")
-        low, high = grey.getextrema()
+        low, high = (float(bound) for bound in grey.getextrema())  # type: ignore[arg-type]
         scale = 255.0 / (high - low) if high > low else 0.0
         return grey.point(lambda value: value * scale - low * scale).convert("L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

@@ -42,7 +42,7 @@ class WandbTracker:
             import wandb
         except ImportError as error:
             raise InputError("tracker=wandb needs wandb: run `pip install wandb`, or use tracker=jsonl") from error
-        self._wandb = wandb
+        self._wandb: Any = wandb
         self._faces = config.log_faces
         self._environment = _redirect(run_dir)
         try:
@@ -78,7 +78,7 @@ class WandbTracker:
 
     def alert(self, title: str, text: str) -> None:
         """Send an alert, at most one of a title every ten minutes."""
-        self._run.alert(title=title, text=text, level=self._wandb.AlertLevel.WARN, wait_duration=600)
+        self._run.alert(title=title, text=text, level="WARN", wait_duration=600)
 
     def finish(self, state: str, summary: Mapping[str, Any]) -> None:
         """Write the final figures and close; the exit code shows a failed run as failed."""
@@ -134,8 +134,10 @@ def _start(wandb: Any, config: TrackerConfig, run_dir: Path, resolved: Mapping[s
             raise
         logger.warning(
             "wandb is not reachable (%s: %s); this run is recorded offline, upload it later with `wandb sync %s`",
-            type(error).__name__, error, run_dir / "wandb",
-        )  # fmt: skip
+            type(error).__name__,
+            error,
+            run_dir / "wandb",
+        )
         return wandb.init(**arguments, mode="offline", settings=wandb.Settings(**settings))
 
 
@@ -164,7 +166,7 @@ def _run_id(run_dir: Path) -> str:
     if file.exists() and (known := file.read_text(encoding="utf-8").strip()):
         return known
     forced = os.environ.get("WANDB_RUN_ID")
-    identity = forced or hashlib.sha256(f"{run_dir.resolve()}:{os.stat(run_dir).st_ctime_ns}".encode()).hexdigest()[:12]
+    identity = forced or hashlib.sha256(f"{run_dir.resolve()}:{run_dir.stat().st_ctime_ns}".encode()).hexdigest()[:12]
     file.write_text(identity + "\n", encoding="utf-8")
     return identity
 

@@ -27,14 +27,19 @@ _SILENT = ("total_flos", "train_runtime", "train_samples_per_second", "train_ste
 
 
 def rename(logs: Mapping[str, Any]) -> dict[str, float]:
-    """The trainers' log entries under our names; values that are no finite number are left out.
+    """The trainers' log entries under our names.
 
-    >>> rename({"reward": 1.5, "rewards/au/mean": 0.5, "rewards/au/std": 0.1, "loss": float("nan")})
+    A reward that applied to no completion of the step has no mean and is left out; a loss that is not finite stays, so
+    that it is seen.
+
+    >>> rename({"reward": 1.5, "rewards/au/mean": 0.5, "rewards/au/std": 0.1, "rewards/accuracy/mean": float("nan")})
     {'reward/mean': 1.5, 'reward/au': 0.5, 'reward/au/std': 0.1}
     """
     out: dict[str, float] = {}
     for key, value in logs.items():
-        if key in _SILENT or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if key in _SILENT or not isinstance(value, (int, float)):
+            continue
+        if key.startswith("reward") and not math.isfinite(value):
             continue
         if key.startswith("rewards/") and key.endswith("/mean"):
             key = "reward/" + key[len("rewards/") : -len("/mean")]

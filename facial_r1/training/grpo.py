@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,16 @@ class Row:
 RewardFunction = Callable[..., list[float | None]]
 
 
-def reward_functions(reward: Reward, records: Sequence[Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]]) -> list[RewardFunction]:
+def reward_functions(
+    reward: Reward, records: Sequence[Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]], ends: Collection[int]
+) -> list[RewardFunction]:
     """One TRL reward function for each weighted reward, named after it, in the order of `reward.weights`.
 
     Args:
         reward: weights; a reward of weight 0 is computed and logged, and does not train.
         records: what the column `row` of the training set points into.
         options: extra keyword arguments per reward name (vocabulary and the like).
+        ends: token ids that end a completion; one that ends otherwise was cut off.
     """
 
     def make(name: str, first: bool) -> RewardFunction:
@@ -48,7 +51,7 @@ def reward_functions(reward: Reward, records: Sequence[Mapping[str, Any]], optio
             texts = [turn[0]["content"] if isinstance(turn, list) else turn for turn in completions]
             found = [records[index] for index in row]
             if first:
-                _log_batch(texts, row, kwargs)
+                _log_batch(texts, row, kwargs, ends)
             return rewards.score(name, texts, found, **options.get(name, {}))
 
         function.__name__ = name
@@ -57,11 +60,12 @@ def reward_functions(reward: Reward, records: Sequence[Mapping[str, Any]], optio
     return [make(name, index == 0) for index, name in enumerate(reward.weights)]
 
 
-def _log_batch(texts: list[str], row: list[int], kwargs: Mapping[str, Any]) -> None:
+def _log_batch(texts: list[str], row: list[int], kwargs: Mapping[str, Any], ends: Collection[int]) -> None:
     parsed = [parse(text) for text in texts]
     kwargs["log_metric"]("completions/parse_failures", sum(not item.valid for item in parsed) / len(parsed))
     kwargs["log_extra"]("row", list(row))
     kwargs["log_extra"]("length", [len(ids) for ids in kwargs["completion_ids"]])
+    kwargs["log_extra"]("truncated", [ids[-1] not in ends for ids in kwargs["completion_ids"]])
 
 
 def grpo_config(job: Job, stage: GRPO, world: int, checkpoints: Path, weights: Sequence[float]) -> GRPOConfig:
@@ -113,13 +117,19 @@ def build_trainer(
     switches = stage.efficiency
     return GroupGRPOTrainer(
         model=model,
-        reward_funcs=reward_functions(job.reward, records, reward_options),
+        reward_funcs=reward_functions(job.reward, records, reward_options, end_tokens(model, processor)),
         args=grpo_config(job, stage, world, checkpoints, list(job.reward.weights.values())),
         train_dataset=Dataset.from_dict(table),
         processing_class=processor,
         image_loader=open_image,
         efficiency=Efficiency(**{name: getattr(switches, name) for name in vars(switches) if not name.startswith("_")}),
     )
+
+
+def end_tokens(model: Any, processor: Any) -> frozenset[int]:
+    """Ids of the tokens that end a completion."""
+    named = model.generation_config.eos_token_id
+    return frozenset({processor.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named] if named is not None else [])})
 
 
 class RolloutCallback(TrainerCallback):
@@ -150,8 +160,7 @@ def rollout_rows(
     indexes = list(logs["extra"].get("row", []))
     if not indexes:
         return []
-    lengths = list(logs["extra"]["length"])
-    limit = max(lengths)
+    lengths, truncated = list(logs["extra"]["length"]), list(logs["extra"]["truncated"])
     out = []
     for position, index in enumerate(indexes):
         completion = logs["completion"][position]
@@ -164,13 +173,15 @@ def rollout_rows(
                 "group": position // group_size,
                 "record_id": str(row.record["id"]),
                 "image": row.images[0] if row.images else "",
+                "AUs": row.record.get("AUs"),
+                "labels": row.record.get("labels"),
                 "prompt": _text(row.messages),
                 "completion": completion[0]["content"] if isinstance(completion, list) else completion,
                 "reward": sum(value * weight for value, weight in given) if given else None,
                 **values,
                 "advantage": float(logs["advantages"][position]),
                 "length": int(lengths[position]),
-                "longest": int(limit),
+                "truncated": bool(truncated[position]),
             }
         )
     return out

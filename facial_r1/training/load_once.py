@@ -45,11 +45,7 @@ class GroupSampler(RepeatSampler):
         else:
             order = list(range(self.num_samples))
         for start in range(0, self.num_samples - self.batch_size + 1, self.batch_size):
-            chunk = [
-                index
-                for index in order[start : start + self.batch_size]
-                for _ in range(self.mini_repeat_count)
-            ]
+            chunk = [index for index in order[start : start + self.batch_size] for _ in range(self.mini_repeat_count)]
             yield from chunk
             for _ in range(self.repeat_count - 1):
                 yield from (-1 - index if self.stubs else index for index in chunk)
@@ -70,10 +66,7 @@ class LoadOnceDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Rows for a batch of indices; each is marked with its own index."""
         fetched = {index: self.rows[index] for index in dict.fromkeys(indices) if index >= 0}
-        return [
-            {**fetched[index], ROW: index} if index >= 0 else {ROW: -1 - index, PROMPT: None}
-            for index in indices
-        ]
+        return [{**fetched[index], ROW: index} if index >= 0 else {ROW: -1 - index, PROMPT: None} for index in indices]
 
 
 def is_stub(row: dict[str, Any]) -> bool:
@@ -90,9 +83,7 @@ class PromptCollator:
         template_kwargs: Passed on to the chat template.
     """
 
-    def __init__(
-        self, processor: Any, image_loader: ImageLoader | None, template_kwargs: dict[str, Any]
-    ) -> None:
+    def __init__(self, processor: Any, image_loader: ImageLoader | None, template_kwargs: dict[str, Any]) -> None:
         self.processor, self.image_loader, self.template_kwargs = processor, image_loader, template_kwargs
 
     def __call__(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -100,7 +91,7 @@ class PromptCollator:
         if is_stub(rows[0]):
             return rows
         places: dict[int, int] = {}
-        distinct = []
+        distinct: list[dict[str, Any]] = []
         for row in rows:
             if row[ROW] not in places:
                 places[row[ROW]] = len(distinct)

@@ -32,9 +32,7 @@ def group_order(group: Tensor, length: Tensor, dead: Tensor, window: int) -> Ten
     for rows in shuffled.split(window):
         groups = member[rows]
         size = int(member.max()) + 1
-        longest = torch.zeros(size, dtype=torch.long, device=device).scatter_reduce(
-            0, groups, length[rows], "amax"
-        )
+        longest = torch.zeros(size, dtype=torch.long, device=device).scatter_reduce(0, groups, length[rows], "amax")
         lives = torch.zeros(size, dtype=torch.long, device=device).index_add(0, groups, (~dead[rows]).long())
         # Sort keys from the least to the most important; every sort is stable.
         rows = rows[(-length[rows]).argsort(stable=True)]
@@ -49,9 +47,7 @@ def cut(batch: dict[str, Any], order: Tensor, parts: int) -> list[dict[str, Any]
     size = len(order) // parts
     return [
         {
-            key: value[order[part * size : (part + 1) * size]]
-            if isinstance(value, Tensor) and value.ndim
-            else value
+            key: value[order[part * size : (part + 1) * size]] if isinstance(value, Tensor) and value.ndim else value
             for key, value in batch.items()
         }
         for part in range(parts)

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.logging import get_logger
 
+from facial_r1.training.group_base import SharedWork
 from facial_r1.training.rollout import Rollout
+
+logger = get_logger(__name__)
 
 _ROLLOUT = "rollout"
 
@@ -59,3 +63,53 @@ def load(checkpoint: str | os.PathLike[str], rank: int, device: torch.device) ->
         return None
     state: dict[str, Any] = torch.load(source, map_location=device, weights_only=True)
     return state
+
+
+class ExactResume(SharedWork):
+    """The part of the trainer that makes two steps, a kill and two steps the same as four steps."""
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        cycle = self.args.steps_per_generation * self.num_iterations
+        state = {
+            "shape": self._shape(),
+            "step": self._step,
+            "buffer": encode_buffer(self._buffered_inputs) if self._step % cycle else None,
+            "metrics": {mode: dict(values) for mode, values in self._metrics.items()},
+            "step_time": self._current_train_step_time,
+        }
+        save(output_dir, self.accelerator.process_index, state)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        state = load(checkpoint, self.accelerator.process_index, self.accelerator.device)
+        if state is None or state["shape"] != self._shape():
+            found = "was written without generation state" if state is None else "was written with other batch sizes"
+            logger.warning(
+                f"{Path(checkpoint).name} {found}: the run continues from its weights and optimizer, but the next "
+                "completions are generated anew and differ from those of an uninterrupted run."
+            )
+            return
+        self._step = state["step"]
+        self._buffered_inputs = decode_buffer(state["buffer"])
+        self._current_train_step_time = state["step_time"]
+        for mode, values in state["metrics"].items():
+            self._metrics[mode].update(values)
+
+    def _shape(self) -> list[int]:
+        args = self.args
+        return [
+            self.accelerator.num_processes,
+            args.per_device_train_batch_size,
+            args.gradient_accumulation_steps,
+            args.steps_per_generation,
+            self.num_iterations,
+            self.num_generations,
+        ]
+
+    def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
+        if self._train_sampler is not None:
+            self._train_sampler.set_epoch(epoch)  # a data loader that skips batches does not reach its sampler
+        return super()._run_epoch(model, epoch, *args, **kwargs)

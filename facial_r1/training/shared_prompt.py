@@ -166,9 +166,7 @@ def _padded_index(lengths: list[int], device: torch.device) -> tuple[Tensor, Ten
     return gather.flatten(), (steps < sizes[:, None]).flatten().nonzero().squeeze(1)
 
 
-def block_attention(
-    query: Tensor, key: Tensor, value: Tensor, buckets: Sequence[Bucket], scale: float
-) -> Tensor:
+def block_attention(query: Tensor, key: Tensor, value: Tensor, buckets: Sequence[Bucket], scale: float) -> Tensor:
     """Attention of a packed row.
 
     Args:
@@ -203,8 +201,7 @@ def block_attention(
         branches = len(bucket.owner)
         longest = bucket.longest
         branch_query, branch_key, branch_value = (
-            tensor.index_select(0, bucket.gather).unflatten(0, (branches, longest))
-            for tensor in (query, key, value)
+            tensor.index_select(0, bucket.gather).unflatten(0, (branches, longest)) for tensor in (query, key, value)
         )
         keys = torch.cat([prompt_key.index_select(0, bucket.owner), branch_key], dim=1).transpose(1, 2)
         values = torch.cat([prompt_value.index_select(0, bucket.owner), branch_value], dim=1).transpose(1, 2)
@@ -212,12 +209,8 @@ def block_attention(
         folded = branch_query.unflatten(2, (-1, shared)).permute(0, 2, 3, 1, 4).flatten(2, 3)
         visible = torch.ones(longest, bucket.prefix + longest, dtype=torch.bool, device=query.device)
         visible = visible.tril(diagonal=bucket.prefix).repeat(shared, 1)
-        attended = functional.scaled_dot_product_attention(
-            folded, keys, values, attn_mask=visible, scale=scale
-        )
-        attended = (
-            attended.unflatten(2, (shared, longest)).permute(0, 3, 1, 2, 4).reshape(-1, query.shape[1], size)
-        )
+        attended = functional.scaled_dot_product_attention(folded, keys, values, attn_mask=visible, scale=scale)
+        attended = attended.unflatten(2, (shared, longest)).permute(0, 3, 1, 2, 4).reshape(-1, query.shape[1], size)
         pieces.append(attended.index_select(0, bucket.keep))
     return torch.cat(pieces)[None]
 
@@ -237,16 +230,14 @@ def _attention(underlying: str) -> Any:
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
         if packed_buckets is None:
-            return ALL_ATTENTION_FUNCTIONS[underlying](
-                module, query, key, value, attention_mask, scaling=scaling, **kwargs
-            )
+            return ALL_ATTENTION_FUNCTIONS[underlying](module, query, key, value, attention_mask, scaling=scaling, **kwargs)
         scale = scaling if scaling is not None else query.shape[-1] ** -0.5
         return block_attention(query, key, value, packed_buckets, scale), None
 
     return attend
 
 
-def unsupported_reason(decoder: nn.Module) -> str | None:
+def unsupported_reason(decoder: Any) -> str | None:
     """Why a decoder cannot take packed rows, or None if it can."""
     if type(decoder).__name__ not in SUPPORTED_DECODERS:
         return f"architecture {type(decoder).__name__} (supported: {', '.join(SUPPORTED_DECODERS)})"
@@ -261,7 +252,7 @@ def unsupported_reason(decoder: nn.Module) -> str | None:
     return None
 
 
-def install(decoder: nn.Module) -> None:
+def install(decoder: Any) -> None:
     """Teach a decoder's attention to follow `packed_buckets`; other calls keep its own implementation."""
     underlying = decoder.config._attn_implementation
     if underlying.startswith(_PREFIX):
@@ -283,9 +274,7 @@ class ScoredPositions:
         self._norm, self._positions = final_norm, positions
 
     def __enter__(self) -> None:
-        self._handle = self._norm.register_forward_pre_hook(
-            lambda _, arguments: (arguments[0].index_select(1, self._positions),)
-        )
+        self._handle = self._norm.register_forward_pre_hook(lambda _, arguments: (arguments[0].index_select(1, self._positions),))
 
     def __exit__(self, *_: object) -> None:
         self._handle.remove()

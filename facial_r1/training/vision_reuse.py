@@ -49,8 +49,7 @@ class ImageStore:
             "patches": self.patches,
             "grids": self.grids,
             "encoded": [
-                [tower, index, image.embeddings, list(image.deepstack)]
-                for (tower, index), image in self.encoded.items()
+                [tower, index, image.embeddings, list(image.deepstack)] for (tower, index), image in self.encoded.items()
             ],
         }
 
@@ -58,8 +57,7 @@ class ImageStore:
     def from_state(cls, state: dict[str, Any]) -> ImageStore:
         """Inverse of `state`."""
         encoded = {
-            (tower, index): EncodedImage(embeddings, tuple(deepstack))
-            for tower, index, embeddings, deepstack in state["encoded"]
+            (tower, index): EncodedImage(embeddings, tuple(deepstack)) for tower, index, embeddings, deepstack in state["encoded"]
         }
         return cls(state["patches"], state["grids"], encoded)
 
@@ -92,12 +90,12 @@ class VisionPlan:
         }
 
 
-def supports(backbone: nn.Module) -> bool:
+def supports(backbone: object) -> bool:
     """Whether the features of this model's images can be shared."""
     return type(backbone).__name__ in SUPPORTED_MODELS
 
 
-def install(backbone: nn.Module) -> None:
+def install(backbone: Any) -> None:
     """Let `backbone.get_image_features` follow a `VisionPlan`; without one it does what it did before."""
     original = backbone.get_image_features
     if getattr(original, "follows_vision_plan", False):
@@ -114,7 +112,7 @@ def install(backbone: nn.Module) -> None:
         return planned_features(original, vision_plan, kwargs)
 
     get_image_features.follows_vision_plan = True  # type: ignore[attr-defined]
-    backbone.get_image_features = get_image_features  # type: ignore[assignment]
+    backbone.get_image_features = get_image_features
 
 
 @dataclass
@@ -128,16 +126,13 @@ class PlannedFeatures:
 def planned_features(encode: Callable[..., Any], plan: VisionPlan, kwargs: dict[str, Any]) -> PlannedFeatures:
     """Encode the distinct images of a plan that have no kept features, and repeat all in the plan's order."""
     store = plan.store
-    found = {
-        index: store.encoded.get((plan.tower, index)) if plan.keep else None
-        for index in sorted(set(plan.order))
-    }
-    missing = [index for index, image in found.items() if image is None]
+    distinct = sorted(set(plan.order))
+    kept = store.encoded if plan.keep else {}
+    found = {index: kept[plan.tower, index] for index in distinct if (plan.tower, index) in kept}
+    missing = [index for index in distinct if index not in found]
     if missing:
         assert store.grids is not None
-        output = encode(
-            torch.cat([store.patches[index] for index in missing]), store.grids[missing], **kwargs
-        )
+        output = encode(torch.cat([store.patches[index] for index in missing]), store.grids[missing], **kwargs)
         sizes = [embeddings.shape[0] for embeddings in output.pooler_output]
         stacks = [features.split(sizes) for features in getattr(output, "deepstack_features", None) or []]
         for place, index in enumerate(missing):
@@ -145,13 +140,11 @@ def planned_features(encode: Callable[..., Any], plan: VisionPlan, kwargs: dict[
             found[index] = image
             if plan.keep:
                 store.encoded[plan.tower, index] = image
-    images = [image for index in plan.order if (image := found[index]) is not None]
+    images = [found[index] for index in plan.order]
     depth = len(images[0].deepstack)
     return PlannedFeatures(
         pooler_output=[image.embeddings for image in images],
-        deepstack_features=[
-            torch.cat([image.deepstack[level] for image in images]) for level in range(depth)
-        ],
+        deepstack_features=[torch.cat([image.deepstack[level] for image in images]) for level in range(depth)],
     )
 
 

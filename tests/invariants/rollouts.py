@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tiny_vl
 import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from facial_r1.training.efficiency import Efficiency
 from facial_r1.training.group_grpo import GroupGRPOTrainer
+from tests.invariants import tiny_vl
 
 #: Questions of different length, so that prompts differ in length and some do not.
 QUESTIONS = ("Which emotion?", "Which action units are active in this face?", "Name it.", "Which emotion?", "Say why?")
@@ -28,6 +27,13 @@ def dataset(rows: int = 6, kinds: str = "1", wide: bool = False) -> Dataset:
         prompts.append([{"role": "user", "content": parts}])
         images.append([f"{10 * row + i}:{84 if (row + i) % 2 else 56}" for i in range(count)])
     return Dataset.from_dict({"prompt": prompts, "images": images, "row": list(range(rows))})
+
+
+def decoded(rows: Dataset) -> Dataset:
+    """The same rows as plain TRL takes them: with images, or without the column if there are none at all."""
+    if not any(rows["images"]):
+        return rows.remove_columns("images")
+    return Dataset.from_list([{**row, "images": [load_image(name) for name in row["images"]]} for row in rows])
 
 
 def load_image(name: str) -> Any:
@@ -53,9 +59,7 @@ class Recorded:
 
 def reward(completions: list[Any], completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
     """An arbitrary reward in eighths that all rows with `row % 4 == 3` share, so that their groups are dead."""
-    return [
-        0.5 if index % 4 == 3 else (sum(ids) % 8) / 8 for ids, index in zip(completion_ids, row, strict=True)
-    ]
+    return [0.5 if index % 4 == 3 else (sum(ids) % 8) / 8 for ids, index in zip(completion_ids, row, strict=True)]
 
 
 def recorded(base: type[GRPOTrainer], source: Recorded) -> type[GRPOTrainer]:
@@ -121,6 +125,11 @@ class Run:
     gradients: list[dict[str, torch.Tensor]]
     weights: dict[str, torch.Tensor]
 
+    def step_losses(self) -> list[float]:
+        """Loss of each optimizer step, its micro-batches added up."""
+        size = len(self.losses) // len(self.gradients)
+        return [sum(self.losses[start : start + size]) for start in range(0, len(self.losses), size)]
+
 
 def train(
     folder: Path,
@@ -145,9 +154,7 @@ def train(
     data = rows if rows is not None else dataset()
     ours = efficiency is not None
     if not ours:
-        data = Dataset.from_list(
-            [{**copy.deepcopy(row), "images": [load_image(name) for name in row["images"]]} for row in data]
-        ) if any(data["images"]) else data.remove_columns("images")
+        data = decoded(data)
     options = dict(trainer_options or {})
     if ours:
         options |= {"efficiency": efficiency, "image_loader": load_image}
@@ -166,9 +173,7 @@ def train(
     losses: list[float] = []
 
     def remember(trainer: GRPOTrainer) -> None:
-        gradients.append(
-            {name: p.grad.detach().clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
-        )
+        gradients.append({name: p.grad.detach().clone() for name, p in trainer.model.named_parameters() if p.grad is not None})
 
     original_step = trainer.training_step
 

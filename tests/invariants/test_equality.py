@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rollouts
-import tiny_vl
 import torch
-from rollouts import Run, difference, train
 
 from facial_r1.training.efficiency import Efficiency
+from tests.invariants import rollouts, tiny_vl
+from tests.invariants.rollouts import Run, difference, train
 
 SWITCHES = list(Efficiency().resolve({}))
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
@@ -47,11 +46,9 @@ def plain(models: dict[Any, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 def assert_equal(ours: Run, theirs: Run, tolerance: float) -> None:
     """Losses per optimizer step, gradients per parameter and step, weights at the end."""
-    per_step = len(theirs.losses) // len(theirs.gradients)
-    for step in range(len(theirs.gradients)):
-        window = slice(step * per_step, (step + 1) * per_step)
-        total, expected = sum(ours.losses[window]), sum(theirs.losses[window])
-        scale = max(abs(loss) for loss in theirs.losses)
+    # On policy the loss is a mean of advantages, which cancel: rounding is relative to their size.
+    scale = max(0.1, *(abs(loss) for loss in theirs.step_losses()))
+    for step, (total, expected) in enumerate(zip(ours.step_losses(), theirs.step_losses(), strict=True)):
         assert abs(total - expected) <= tolerance * scale, f"loss of step {step}: {total} instead of {expected}"
         off = difference(ours.gradients[step], theirs.gradients[step])
         assert off <= tolerance, f"a gradient of step {step} is off by {off:.1e}"
@@ -60,9 +57,7 @@ def assert_equal(ours: Run, theirs: Run, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("switch", [*SWITCHES, "all", "none"])
-def test_each_switch_alone_and_all_together_in_float64(
-    switch: str, models: dict[Any, Path], plain: Any, tmp_path: Path
-) -> None:
+def test_each_switch_alone_and_all_together_in_float64(switch: str, models: dict[Any, Path], plain: Any, tmp_path: Path) -> None:
     if switch in ("all", "none"):
         efficiency = Efficiency() if switch == "all" else Efficiency.none()
     else:
@@ -79,9 +74,7 @@ def test_each_switch_alone_and_all_together_in_float64(
 
 @pytest.mark.parametrize("beta", [0.0, 0.04])
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
-def test_loss_types_and_reference_model(
-    loss_type: str, beta: float, models: dict[Any, Path], plain: Any, tmp_path: Path
-) -> None:
+def test_loss_types_and_reference_model(loss_type: str, beta: float, models: dict[Any, Path], plain: Any, tmp_path: Path) -> None:
     settings = {"loss_type": loss_type, "beta": beta, **ACCUMULATED}
     dtype = torch.float32
     ours = train(tmp_path, models["qwen2_5_vl", dtype], "qwen2_5_vl", Efficiency(), dtype=dtype, **settings)
@@ -103,18 +96,28 @@ def test_architectures_with_frozen_and_trained_tower(
     assert_equal(ours, plain(architecture, dtype, **settings), TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("kinds", ["12", "0"], ids=["one and two images", "text only"])
+def test_several_images_and_text(kinds: str, models: dict[Any, Path], tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"rows": rollouts.dataset(6, kinds=kinds), "max_steps": 2, "freeze_vision": False}
+    folder, dtype = models["qwen2_5_vl", torch.float64], torch.float64
+    theirs = train(tmp_path, folder, "qwen2_5_vl", None, dtype=dtype, **settings)
+    ours = train(tmp_path, folder, "qwen2_5_vl", Efficiency(), dtype=dtype, **settings)
+    assert_equal(ours, theirs, TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("architecture", tiny_vl.ARCHITECTURES)
-def test_rows_without_and_with_several_images_in_one_batch(
-    architecture: str, models: dict[Any, Path], tmp_path: Path
-) -> None:
+def test_text_and_images_in_one_batch(architecture: str, models: dict[Any, Path], tmp_path: Path) -> None:
+    """TRL 1.16 cannot process such a batch (its processor call gets None for an image), so that the comparison is with
+    our row-by-row layout, which the other tests compare with TRL's."""
     settings: dict[str, Any] = {
         "rows": rollouts.dataset(6, kinds="102"),
-        "per_device_train_batch_size": 24,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 6,
         "max_steps": 2,
         "freeze_vision": False,
     }
     folder, dtype = models[architecture, torch.float64], torch.float64
-    theirs = train(tmp_path, folder, architecture, None, dtype=dtype, **settings)
+    theirs = train(tmp_path, folder, architecture, Efficiency.only("load_once"), dtype=dtype, **settings)
     ours = train(tmp_path, folder, architecture, Efficiency(), dtype=dtype, **settings)
     assert_equal(ours, theirs, TOLERANCE[dtype])
 
@@ -144,10 +147,8 @@ def test_one_row_at_a_time_equals_all_rows_at_once(models: dict[Any, Path], tmp_
     folder, dtype = models["qwen2_5_vl", torch.float64], torch.float64
     wide = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "steps_per_generation": 1}
     narrow = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8, "steps_per_generation": 8}
-    runs = [
-        train(tmp_path, folder, "qwen2_5_vl", Efficiency(), dtype=dtype, **shape) for shape in (wide, narrow)
-    ]
-    assert_equal(runs[1], Run(runs[0].trainer, runs[0].losses, runs[0].gradients, runs[0].weights), 1e-6)
+    runs = [train(tmp_path, folder, "qwen2_5_vl", Efficiency(), dtype=dtype, **shape) for shape in (wide, narrow)]
+    assert_equal(runs[1], runs[0], TOLERANCE[dtype])
 
 
 def test_truncated_completions_that_are_masked(models: dict[Any, Path], plain: Any, tmp_path: Path) -> None:
@@ -157,9 +158,7 @@ def test_truncated_completions_that_are_masked(models: dict[Any, Path], plain: A
     assert_equal(ours, plain("qwen2_5_vl", dtype, **settings), TOLERANCE[dtype])
 
 
-def test_a_step_of_dead_groups_leaves_the_trace_of_a_zero_gradient(
-    models: dict[Any, Path], plain: Any, tmp_path: Path
-) -> None:
+def test_a_step_of_dead_groups_leaves_the_trace_of_a_zero_gradient(models: dict[Any, Path], plain: Any, tmp_path: Path) -> None:
     """With Adam and weight decay a missing gradient and a gradient of zeros differ."""
     only_dead = rollouts.dataset(8).filter(lambda row: row["row"] % 4 == 3)
     mixed = rollouts.dataset(2)
@@ -170,6 +169,7 @@ def test_a_step_of_dead_groups_leaves_the_trace_of_a_zero_gradient(
         "shuffle_dataset": False,
         "optim": "adamw_torch",
         "weight_decay": 0.1,
+        "adam_epsilon": 1e-2,  # Adam divides by the gradient's size, which makes rounding errors of tiny gradients large
         "max_steps": 2,
         "freeze_vision": False,
     }
@@ -197,3 +197,25 @@ def test_unsupported_setups_say_what_they_fall_back_to(
     assert report["share_prefill"] == "off: generation_kwargs ['no_repeat_ngram_size'] are known to model.generate only"
     assert report["skip_old_logprobs"].startswith("off: a generation batch spans several optimizer steps")
     assert report["share_prompt"] == "on"
+
+
+def test_evaluation_loss(models: dict[Any, Path], tmp_path: Path) -> None:
+    """Evaluation goes through the same shared passes, one batch at a time."""
+    folder, dtype = models["qwen2_5_vl", torch.float64], torch.float64
+    losses = []
+    for efficiency in (None, Efficiency()):
+        evaluated = rollouts.dataset(4)
+        if efficiency is None:
+            evaluated = rollouts.decoded(evaluated)
+        run = train(
+            tmp_path,
+            folder,
+            "qwen2_5_vl",
+            efficiency,
+            dtype=dtype,
+            max_steps=1,
+            per_device_eval_batch_size=8,
+            trainer_options={"eval_dataset": evaluated},
+        )
+        losses.append(run.trainer.evaluate()["eval_loss"])
+    assert losses[0] != 0.0 and losses[1] == pytest.approx(losses[0], rel=1e-6)

@@ -52,9 +52,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=core,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        additional_special_tokens=[
-            token for token in SPECIAL if token not in ("<|im_end|>", "<|endoftext|>")
-        ],
+        additional_special_tokens=[token for token in SPECIAL if token not in ("<|im_end|>", "<|endoftext|>")],
         padding_side="left",
     )
 
@@ -99,8 +97,7 @@ def model(
     if architecture == "qwen2_5_vl":
         sections = [hidden // 32, hidden // 32, hidden // 8 - 2 * (hidden // 32)]
         config = Qwen2_5_VLConfig(
-            text_config=text
-            | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections}},
+            text_config=text | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections}},
             vision_config={
                 "depth": 2,
                 "hidden_size": 32,
@@ -143,9 +140,7 @@ def model(
     with torch.no_grad():
         for parameter in built.parameters():
             if parameter.ndim > 1:
-                parameter.mul_(
-                    3.0
-                )  # larger weights, so that attention is far from uniform and errors cannot hide
+                parameter.mul_(3.0)  # larger weights, so that attention is far from uniform and errors cannot hide
     built.generation_config.eos_token_id = ids["<|im_end|>"]
     built.generation_config.pad_token_id = ids["<|endoftext|>"]
     return built

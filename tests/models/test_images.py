@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from facial_r1.errors import InputError
 from facial_r1.models.images import ImageSizer
 from facial_r1.models.tiny import architecture
 from tests.models.families import batch, internvl, picture
+
+GRID = functools.cache(architecture.processor)
+"""One processor for the properties below, which set its bounds anew for every example."""
 
 EXTREMES = [(1, 1), (1, 5000), (4000, 3), (112, 112), (113, 111), (8000, 6000), (37, 450)]
 
@@ -48,9 +52,7 @@ def test_processor_sees_exactly_the_size_that_the_sizer_chose(
 
 @pytest.mark.parametrize("grid_family", ["qwen2_5_vl", "qwen3_vl"])
 @pytest.mark.parametrize("size", EXTREMES, ids=str)
-def test_placeholders_equal_those_in_the_prompt(
-    checkpoints: dict[str, Path], grid_family: str, size: tuple[int, int]
-) -> None:
+def test_placeholders_equal_those_in_the_prompt(checkpoints: dict[str, Path], grid_family: str, size: tuple[int, int]) -> None:
     processor = AutoProcessor.from_pretrained(checkpoints[grid_family])
     sizer = ImageSizer.from_processor(processor, ImageSize(mode="budget", max_pixels=40_000))
     inputs = batch(processor, [sizer.apply(picture(*size))], ["x"])
@@ -72,7 +74,7 @@ def test_image_of_the_right_size_is_returned_as_it_is() -> None:
     spread=st.integers(0, 3000),
 )
 def test_sizes_are_whole_cells_within_bounds_and_stable(width: int, height: int, low: int, spread: int) -> None:
-    processor = architecture.processor()
+    processor = GRID()
     bounds = ImageSize(mode="budget", min_pixels=low * 784, max_pixels=(low + spread) * 784)
     try:
         sizer = ImageSizer.from_processor(processor, bounds)
@@ -89,7 +91,7 @@ def test_sizes_are_whole_cells_within_bounds_and_stable(width: int, height: int,
 @settings(max_examples=200, deadline=None)
 @given(width=st.integers(60, 3000), height=st.integers(60, 3000))
 def test_ordinary_images_get_the_size_that_the_processor_would_give(width: int, height: int) -> None:
-    processor = architecture.processor()
+    processor = GRID()
     sizer = ImageSizer.from_processor(processor, ImageSize(mode="budget", min_pixels=3136, max_pixels=1_003_520))
     expected = smart_resize(height, width, factor=28, min_pixels=3136, max_pixels=1_003_520)
     if 3136 <= expected[0] * expected[1] <= 1_003_520:

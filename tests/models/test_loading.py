@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from peft import PeftModel
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from facial_r1.config.schema import Model
 from facial_r1.errors import InputError
-from facial_r1.models import loading
+from facial_r1.models import loading, tiny
 from facial_r1.models.parts import parts
 from tests.models.families import batch, picture
 
@@ -32,6 +34,14 @@ def test_every_family_loads_and_generates(checkpoints: dict[str, Path], family: 
     output = model.generate(**inputs, max_new_tokens=3, do_sample=False)
     assert output.shape[1] <= inputs["input_ids"].shape[1] + 3
     assert not model.training
+
+
+def test_tiny_configuration_loads_the_shipped_weights(root: Path) -> None:
+    config = TypeAdapter(Model).validate_python(yaml.safe_load((root / "conf/model/tiny.yaml").read_text()))
+    model, processor = loading.load(config, train=True)
+    shipped, _ = tiny()
+    assert model.training and processor.image_processor.size["longest_edge"] == 112 * 112
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), shipped.parameters(), strict=True))
 
 
 def test_padding_is_on_the_left_whatever_the_checkpoint_says(
@@ -102,9 +112,7 @@ def test_weights_other_than_safetensors_are_refused(
         loading.load(model_config("qwen2_5_vl"), folder, train=False)
 
 
-def test_code_of_the_checkpoint_is_never_run(
-    checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path
-) -> None:
+def test_code_of_the_checkpoint_is_never_run(checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path) -> None:
     folder = shutil.copytree(checkpoints["qwen2_5_vl"], tmp_path / "custom")
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "own_vlm", "auto_map": {"AutoConfig": "own.Config"}}
@@ -119,9 +127,7 @@ def test_position_beyond_the_checkpoint_is_refused(checkpoints: dict[str, Path],
         loading.load(model_config("qwen2_5_vl", max_position=5000), checkpoints["qwen2_5_vl"], train=False)
 
 
-def test_frozen_vision_stays_while_the_rest_learns(
-    checkpoints: dict[str, Path], family: str, model_config: MakeConfig
-) -> None:
+def test_frozen_vision_stays_while_the_rest_learns(checkpoints: dict[str, Path], family: str, model_config: MakeConfig) -> None:
     model, processor = loading.load(model_config(family, freeze_vision=True), checkpoints[family], train=True)
     _loss(model, batch(processor, [picture(60, 60)], ["hi"])).backward()
     found = parts(model)
@@ -139,9 +145,7 @@ def test_frozen_projector_stays_while_the_tower_learns(
     assert any(parameter.grad is not None for parameter in found.vision_parameters())
 
 
-def test_checkpointed_gradients_equal_the_plain_ones(
-    checkpoints: dict[str, Path], family: str, model_config: MakeConfig
-) -> None:
+def test_checkpointed_gradients_equal_the_plain_ones(checkpoints: dict[str, Path], family: str, model_config: MakeConfig) -> None:
     gradients = []
     for checkpointing in (False, True):
         config = model_config(family, gradient_checkpointing=checkpointing)
@@ -186,9 +190,7 @@ def test_saved_adapters_are_merged_into_an_ordinary_model(
         torch.testing.assert_close(plain(**inputs).logits, model(**inputs).logits, rtol=1e-4, atol=1e-5)
 
 
-def test_saving_leaves_the_adapters_trainable(
-    checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path
-) -> None:
+def test_saving_leaves_the_adapters_trainable(checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path) -> None:
     model, processor = _adapted(checkpoints, "qwen2_5_vl", model_config)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     loading.save(model, processor, tmp_path / "merged")
@@ -215,9 +217,7 @@ def test_saved_folder_loads_to_the_same_model(
 
 
 @pytest.mark.parametrize("file", ["generation_config.json", "chat_template.jinja", "tokenizer.json", "config.json"])
-def test_saved_folder_is_complete(
-    checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path, file: str
-) -> None:
+def test_saved_folder_is_complete(checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path, file: str) -> None:
     model, processor = loading.load(model_config("qwen2_5_vl"), checkpoints["qwen2_5_vl"], train=False)
     assert (loading.save(model, processor, tmp_path / "saved") / file).is_file()
 
@@ -236,9 +236,7 @@ def test_failed_save_leaves_nothing_behind(
     assert not list(tmp_path.iterdir())
 
 
-def test_fingerprint_follows_the_weights(
-    checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path
-) -> None:
+def test_fingerprint_follows_the_weights(checkpoints: dict[str, Path], model_config: MakeConfig, tmp_path: Path) -> None:
     model, processor = loading.load(model_config("qwen2_5_vl"), checkpoints["qwen2_5_vl"], train=False)
     first = loading.fingerprint(loading.save(model, processor, tmp_path / "a"))
     second = loading.fingerprint(loading.save(model, processor, tmp_path / "b"))
@@ -264,9 +262,7 @@ def test_auto_attention_takes_flash_attention_where_it_can_run(
 
 
 @pytest.mark.parametrize("attention", ["auto", "sdpa", "eager"])
-def test_attention_implementations_agree(
-    checkpoints: dict[str, Path], model_config: MakeConfig, attention: str
-) -> None:
+def test_attention_implementations_agree(checkpoints: dict[str, Path], model_config: MakeConfig, attention: str) -> None:
     outputs = []
     for name in ("sdpa", attention):
         model, processor = loading.load(
@@ -286,8 +282,6 @@ def test_attention_implementations_agree(
         (False, False, False, torch.float32),
     ],
 )
-def test_auto_dtype(
-    monkeypatch: pytest.MonkeyPatch, train: bool, lora: bool, gpu: bool, expected: torch.dtype
-) -> None:
+def test_auto_dtype(monkeypatch: pytest.MonkeyPatch, train: bool, lora: bool, gpu: bool, expected: torch.dtype) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     assert loading.choose_dtype("auto", train=train, lora=lora) is expected

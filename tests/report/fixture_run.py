@@ -95,6 +95,10 @@ def summarise(samples: list[dict[str, Any]]) -> dict[str, Any]:
         "reward/mean": figure([(a + r + v) / 3 for a, r, v in zip(au, right, valid, strict=True)]),
         "format/valid": figure(valid),
     }
+    for label in LABELS:
+        recalled = [sample["scores"]["reward/accuracy"] for sample in samples if label in sample["labels"]]
+        if recalled:
+            metrics[f"emotion/recall/{label}"] = figure(recalled)
     for code in VOCABULARY:
         scored = [float(code in sample["parsed"]["action_units"]) for sample in samples if code in sample["AUs"]]
         if scored:
@@ -102,27 +106,38 @@ def summarise(samples: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "stage": "eval",
         "metrics": metrics,
-        "failures": {"parse": 1 - sum(valid) / len(valid), "truncated": 1 - sum(valid) / len(valid), "judge": 0.0},
+        "failures": {"unparsed": valid.count(0.0), "truncated": valid.count(0.0), "without_labels": 0},
         "baselines": {
             "majority": {"emotion/accuracy": {"value": 0.18}, "au/macro_f1": {"value": 0.22}},
             "constant": {"emotion/accuracy": {"value": 0.125}, "reward/mean": {"value": 0.31}},
         },
+        "rows": len(samples),
         "seconds": 21.4,
     }
 
 
-def write_status(folder: Path, stage: str, state: str = "finished", chain: list[dict[str, str]] | None = None, reason: str = "") -> None:
+def write_status(
+    folder: Path, stage: str, state: str = "finished", chain: list[dict[str, str]] | None = None, reason: str = ""
+) -> None:
     """Write status.json and resolved.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     status = {
-        "state": state, "stage": stage, "name": folder.name, "started": "2026-01-05T10:00:00+00:00",
-        "ended": "2026-01-05T10:04:10+00:00", "reason": reason, "parent": None, "chain": chain or [],
-        "version": {"package": "0.1.0", "git": "0123456789abcdef"}, "data": {"fingerprint": "9f86d081884c7d65", "train": 4000, "test": 500},
-    }  # fmt: skip
+        "state": state,
+        "stage": stage,
+        "name": folder.name,
+        "started": "2026-01-05T10:00:00+00:00",
+        "ended": "2026-01-05T10:04:10+00:00",
+        "reason": reason,
+        "parent": None,
+        "chain": chain or [],
+        "version": {"package": "0.1.0", "git": "0123456789abcdef"},
+        "data": {"fingerprint": "9f86d081884c7d65", "train": 4000, "test": 500},
+    }
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "resolved.yaml").write_text(
         f"stage:\n  name: {stage}\n  learning_rate: 1.0e-05\nmodel:\n  name: tiny\ndata:\n  name: schematic\n"
-        "reward:\n  name: facial_r1\n  weights:\n    au: 1.0\n    accuracy: 1.0\n    format: 0.5\ngeneration:\n  api_key: very-secret\nseed: 1\n"
+        "reward:\n  name: facial_r1\n  weights:\n    au: 1.0\n    accuracy: 1.0\n    format: 0.5\n"
+        "generation:\n  api_key: very-secret\nseed: 1\n"
     )
 
 
@@ -148,15 +163,30 @@ def write_training(folder: Path, records: list[dict[str, Any]], steps: int = 120
     for step in range(1, steps + 1):
         part = 1 - math.exp(-3 * step / steps)
         noise = lambda size: chance.gauss(0, size)  # noqa: E731
-        row: dict[str, Any] = {"step": step, "time": 1763e6 + step, "loss": 0.9 * (1 - part) + 0.05 + noise(0.03),
-                               "grad_norm": abs(1.2 + noise(0.3)), "learning_rate": 1e-5 * (1 - step / steps), "seconds/step": 0.9 + abs(noise(0.1))}  # fmt: skip
+        row: dict[str, Any] = {
+            "step": step,
+            "time": 1763e6 + step,
+            "loss": 0.9 * (1 - part) + 0.05 + noise(0.03),
+            "grad_norm": abs(1.2 + noise(0.3)),
+            "learning_rate": 1e-5 * (1 - step / steps),
+            "seconds/step": 0.9 + abs(noise(0.1)),
+        }
         if grpo:
             row |= {
-                "reward/mean": 0.45 + 0.45 * part + noise(0.04), "reward/std": 0.22 - 0.1 * part, "reward/au": 0.4 + 0.45 * part + noise(0.04),
-                "reward/accuracy": 0.35 + 0.55 * part + noise(0.06), "reward/format": 0.8 + 0.19 * part, "groups/zero_variance": 0.1 + 0.4 * part,
-                "completions/mean_length": 70 - 18 * part + noise(2), "completions/truncated": 0.15 * (1 - part), "completions/parse_failures": 0.2 * (1 - part),
-                "kl": 0.02 * part + abs(noise(0.001)), "entropy": 0.9 - 0.5 * part, "tokens_per_second": 3100 + noise(90), "clip_ratio": 0.01 + abs(noise(0.002)),
-            }  # fmt: skip
+                "reward/mean": 0.45 + 0.45 * part + noise(0.04),
+                "reward/std": 0.22 - 0.1 * part,
+                "reward/au": 0.4 + 0.45 * part + noise(0.04),
+                "reward/accuracy": 0.35 + 0.55 * part + noise(0.06),
+                "reward/format": 0.8 + 0.19 * part,
+                "groups/zero_variance": 0.1 + 0.4 * part,
+                "completions/mean_length": 70 - 18 * part + noise(2),
+                "completions/truncated": 0.15 * (1 - part),
+                "completions/parse_failures": 0.2 * (1 - part),
+                "kl": 0.02 * part + abs(noise(0.001)),
+                "entropy": 0.9 - 0.5 * part,
+                "tokens_per_second": 3100 + noise(90),
+                "clip_ratio": 0.01 + abs(noise(0.002)),
+            }
         else:
             row["token_accuracy"] = 0.4 + 0.5 * part + noise(0.01)
         rows.append(row)
@@ -178,20 +208,32 @@ def write_rollouts(file: Path, records: list[dict[str, Any]], step: int, skill: 
         spread = max(math.sqrt(sum((reward - mean) ** 2 for reward in rewards) / size), 1e-4)
         for sample, reward in zip(samples, rewards, strict=True):
             rows.append(
-                {"step": step, "group": group, "record_id": record["id"], "image": sample["image"], "prompt": PROMPT, "completion": sample["completion"],
-                 "reward": reward, **sample["scores"], "advantage": (reward - mean) / spread, "length": len(sample["completion"].split()),
-                 "truncated": sample["finish_reason"] == "length"}
-            )  # fmt: skip
+                {
+                    "step": step,
+                    "group": group,
+                    "record_id": record["id"],
+                    "image": sample["image"],
+                    "prompt": PROMPT,
+                    "completion": sample["completion"],
+                    "reward": reward,
+                    **sample["scores"],
+                    "advantage": (reward - mean) / spread,
+                    "length": len(sample["completion"].split()),
+                    "truncated": sample["finish_reason"] == "length",
+                }
+            )
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
 
 
 def write_synthesis(folder: Path, records: list[dict[str, Any]]) -> None:
     """Write accepted.jsonl, rejected.jsonl and yield.json."""
     reasons = {
-        "label": "the emotion is anger, the answer said fear", "action_units": "these action units are present and were not named: AU4",
-        "leak": 'the reasoning refers to known labels ("as given"): argue from the face alone', "format": "the answer was cut off",
+        "label": "the emotion is anger, the answer said fear",
+        "action_units": "these action units are present and were not named: AU4",
+        "leak": 'the reasoning refers to known labels ("as given"): argue from the face alone',
+        "format": "the answer was cut off",
         "near_duplicate": "the same words were used for many faces: say it differently",
-    }  # fmt: skip
+    }
     chance = random.Random(3)
     accepted, rejected = [], []
     for number, record in enumerate(records):
@@ -215,7 +257,14 @@ def make_pipeline(root: Path, faces: int = 40) -> Path:
     write_status(root, "pipeline")
     models = {}
     for number, (name, stage, skill) in enumerate(
-        (("base", "eval", 0.02), ("sft", "sft", 0.55), ("grpo", "grpo", 0.86), ("synthesis", "synthesis", None), ("sft", "sft", 0.9)), start=1
+        (
+            ("base", "eval", 0.02),
+            ("sft", "sft", 0.55),
+            ("grpo", "grpo", 0.86),
+            ("synthesis", "synthesis", None),
+            ("sft", "sft", 0.9),
+        ),
+        start=1,
     ):
         folder = root / f"{number:02d}_{name}"
         write_status(folder, stage)
@@ -228,7 +277,12 @@ def make_pipeline(root: Path, faces: int = 40) -> Path:
     differences = {
         pair: {
             name: {"difference": d, "low": d - 0.03, "high": d + 0.03, "p": p}
-            for name, d, p in (("emotion/accuracy", d, 0.0004), ("au/macro_f1", d / 2, 0.012), ("reward/mean", d / 3, 0.2), ("au/hallucinated", -d / 2, 0.03))
+            for name, d, p in (
+                ("emotion/accuracy", d, 0.0004),
+                ("au/macro_f1", d / 2, 0.012),
+                ("reward/mean", d / 3, 0.2),
+                ("au/hallucinated", -d / 2, 0.03),
+            )
         }
         for pair, d in (("grpo - sft", 0.16), ("synthesis - grpo", 0.01))
     }
@@ -249,5 +303,7 @@ def make_grpo(root: Path, faces: int = 40) -> Path:
             row["image"] = row["image"].removeprefix("../")
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
     write_evaluation(root, records, 0.8)
-    (root / "alerts.jsonl").write_text(json.dumps({"time": 1.0, "title": "groups without spread", "text": "step 31: look at reward/mean"}) + "\n")
+    (root / "alerts.jsonl").write_text(
+        json.dumps({"time": 1.0, "title": "groups without spread", "text": "step 31: look at reward/mean"}) + "\n"
+    )
     return root

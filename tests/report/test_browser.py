@@ -15,6 +15,7 @@ from tests.report.browser import Browser, find
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium or Chrome is installed (apt-get install chromium)")
 
 Open = Callable[..., Browser]
+EVERY = "[...document.querySelectorAll('#gallery article')].every"
 CARDS = "document.querySelectorAll('#gallery > article').length"
 
 
@@ -43,7 +44,10 @@ def browse(tmp_path: Path) -> Iterator[Open]:
 @pytest.mark.parametrize("width", [1400, 390])
 def test_no_error_no_request_no_overflow(pipeline_dir: Path, browse: Open, width: int) -> None:
     browser = browse(build(pipeline_dir), width)
-    wide = "[...document.querySelectorAll('body *')].filter(n => n.getBoundingClientRect().right > innerWidth + 1 && !n.closest('.scroll, .bar, svg')).length"
+    wide = (
+        "[...document.querySelectorAll('body *')].filter("
+        "n => n.getBoundingClientRect().right > innerWidth + 1 && !n.closest('.scroll, .bar, svg')).length"
+    )
     assert browser.run("innerWidth") == width
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run(wide) == 0
@@ -75,7 +79,8 @@ def test_show_more_and_a_click_on_the_confusion_matrix(grpo_dir: Path, browse: O
     browser.run("document.getElementById('more').click()")
     assert browser.run(CARDS) == 30 and browser.run("document.getElementById('more').hidden")
     count = browser.run(
-        "(() => { const cell = document.querySelector('.heatmap .cell.right[data-truth=happiness]'); cell.dispatchEvent(new Event('click'));"
+        "(() => { const cell = document.querySelector('.heatmap .cell.right[data-truth=happiness]');"
+        " cell.dispatchEvent(new Event('click'));"
         " return Number(cell.querySelector('.count').textContent); })()"
     )
     assert browser.run(CARDS) == count
@@ -85,8 +90,8 @@ def test_gained_and_lost_compare_the_models(pipeline_dir: Path, browse: Open) ->
     browser = browse(build(pipeline_dir))
     gained = browser.run(choose("outcome", "gained"))
     assert gained.endswith("of 30 faces") and int(gained.split()[0]) == browser.run(CARDS) > 0
-    firsts = browser.run("[...document.querySelectorAll('#gallery article')].every(a => !a.querySelector('.models > div:first-child .chip.right'))")
-    lasts = browser.run("[...document.querySelectorAll('#gallery article')].every(a => a.querySelector('.models > div:last-child .chip.right'))")
+    firsts = browser.run(f"{EVERY}(a => !a.querySelector('.models > div:first-child .chip.right'))")
+    lasts = browser.run(f"{EVERY}(a => a.querySelector('.models > div:last-child .chip.right'))")
     assert firsts and lasts
 
 
@@ -94,7 +99,10 @@ def test_rollouts_can_be_walked_and_sorted(grpo_dir: Path, browse: Open) -> None
     browser = browse(build(grpo_dir))
     rewards = "[...document.querySelectorAll('#browser .completion .head b')].map(n => Number(n.textContent))"
     assert len(browser.run(rewards)) == 8
-    browser.run("(() => { const box = document.getElementById('picker').elements.namedItem('sorted'); box.checked = true; box.dispatchEvent(new Event('input')); })()")
+    browser.run(
+        "(() => { const box = document.getElementById('picker').elements.namedItem('sorted');"
+        " box.checked = true; box.dispatchEvent(new Event('input')); })()"
+    )
     assert browser.run(rewards) == sorted(browser.run(rewards), reverse=True)
     assert browser.run("document.getElementById('picker').elements.namedItem('step').selectedOptions[0].textContent") == "120"
     browser.run("document.getElementById('before').click()")
@@ -104,7 +112,10 @@ def test_rollouts_can_be_walked_and_sorted(grpo_dir: Path, browse: Open) -> None
 
 def test_curves_are_read_with_the_keyboard(grpo_dir: Path, browse: Open) -> None:
     browser = browse(build(grpo_dir))
-    browser.run("(() => { const c = document.querySelector('svg.lines'); c.focus(); c.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', bubbles: true})); })()")
+    browser.run(
+        "(() => { const c = document.querySelector('svg.lines'); c.focus();"
+        " c.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', bubbles: true})); })()"
+    )
     told = browser.run("document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent")
     assert told.startswith("119\nreward")
 
@@ -125,5 +136,7 @@ def test_axe_finds_no_serious_violation(pipeline_dir: Path, browse: Open, dark: 
         pytest.skip("axe-core is not here: `npm pack axe-core`, unpack it, and set AXE_CORE=<folder>/package/axe.min.js")
     browser = browse(build(pipeline_dir), 1400, dark)
     browser.call("Runtime.evaluate", expression=script.read_text(encoding="utf-8"))
-    found = json.loads(browser.run("axe.run().then(r => JSON.stringify(r.violations.map(v => [v.impact, v.id, v.nodes[0].html])))"))
+    found = json.loads(
+        browser.run("axe.run().then(r => JSON.stringify(r.violations.map(v => [v.impact, v.id, v.nodes[0].html])))")
+    )
     assert [violation for violation in found if violation[0] in ("serious", "critical")] == []

@@ -20,7 +20,9 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def test_confusion_with_an_unparsed_column(tmp_path: Path) -> None:
-    path = confusion_png(["fear", "anger"], [[3, 1, 0], [0, 0, 0]], tmp_path / "x" / "confusion.png", columns=["fear", "anger", "unparsed"])
+    path = confusion_png(
+        ["fear", "anger"], [[3, 1, 0], [0, 0, 0]], tmp_path / "x" / "confusion.png", columns=["fear", "anger", "unparsed"]
+    )
     assert min(size(path)) > 300
     assert [entry.name for entry in path.parent.iterdir()] == ["confusion.png"]
 
@@ -38,7 +40,7 @@ def test_curves_with_gaps_and_a_single_point(tmp_path: Path) -> None:
 @pytest.mark.parametrize("models", [["grpo"], ["base", "sft", "grpo", "synthesis"]])
 def test_action_units(tmp_path: Path, models: list[str]) -> None:
     block = {"au/f1/AU12": {"value": 0.9, "low": 0.8, "high": 0.95}, "au/f1/AU1": {"value": 0.5}, "au/f1/AU4": {"value": None}}
-    assert min(size(au_bars_png({model: block for model in models}, tmp_path / "x.png"))) > 200
+    assert min(size(au_bars_png(dict.fromkeys(models, block), tmp_path / "x.png"))) > 200
 
 
 def test_no_action_units_is_an_error(tmp_path: Path) -> None:

@@ -66,7 +66,10 @@ def test_given_spans_are_taken_as_they_are() -> None:
     assert marked(parts, "hit") == ["AU6"] and marked(parts, "false") == []
 
 
-@pytest.mark.parametrize("spans", [[[5, 3, "AU1", True]], [[0, 9999, "AU1", True]], [[0, 8, "AU1", True], [4, 12, "AU2", False]], [["a", "b", 1, 2]], [[1]]])
+@pytest.mark.parametrize(
+    "spans",
+    [[[5, 3, "AU1", True]], [[0, 9999, "AU1", True]], [[0, 8, "AU1", True], [4, 12, "AU2", False]], [["a", "b", 1, 2]], [[1]]],
+)
 def test_odd_spans_never_lose_text(spans: list[Any]) -> None:
     assert joined(segments(TEXT, spans, [])) == TEXT
 

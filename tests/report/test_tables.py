@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from facial_r1.report.leaderboard import main
 from facial_r1.report.load import load_run
 from facial_r1.report.tables import (
     MetricTable,
@@ -31,7 +32,10 @@ SUMMARIES: dict[str, dict[str, Any]] = {
         },
         "failures": {"parse": 0.05},
     },
-    "grpo": {"metrics": {"emotion/accuracy": {"value": 0.8}, "au/hallucinated": {"value": 0.2}}, "failures": {"parse": {"rate": 0.01}}},
+    "grpo": {
+        "metrics": {"emotion/accuracy": {"value": 0.8}, "au/hallucinated": {"value": 0.2}},
+        "failures": {"parse": {"rate": 0.01}},
+    },
 }
 
 
@@ -42,7 +46,7 @@ def table() -> MetricTable:
 
 def test_rows_are_in_reading_order_and_units_apart(table: MetricTable) -> None:
     assert table.metrics == ("emotion/accuracy", "au/hallucinated", "failures/parse")
-    assert "au/f1/AU12" in MetricTable.of(SUMMARIES, per_action_unit=True).metrics
+    assert "au/f1/AU12" in MetricTable.of(SUMMARIES, details=True).metrics
 
 
 def test_best_knows_where_less_is_better(table: MetricTable) -> None:
@@ -51,7 +55,15 @@ def test_best_knows_where_less_is_better(table: MetricTable) -> None:
 
 def test_csv_has_full_precision_and_bounds(table: MetricTable) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
-    assert rows[0] == {"metric": "emotion/accuracy", "model": "sft", "value": "0.7", "low": "0.65", "high": "0.75", "n": "500", "clusters": "20"}
+    assert rows[0] == {
+        "metric": "emotion/accuracy",
+        "model": "sft",
+        "value": "0.7",
+        "low": "0.65",
+        "high": "0.75",
+        "n": "500",
+        "clusters": "20",
+    }
     assert len(rows) == 6
 
 
@@ -88,17 +100,48 @@ def test_the_leaderboard_is_sorted(pipeline_dir: Path, grpo_dir: Path) -> None:
     assert len(values) == 5 and values == sorted(values, reverse=True)
 
 
+def test_the_command_finds_runs_and_shows_a_pipeline_once(
+    pipeline_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "pipeline").symlink_to(pipeline_dir)
+    assert main([str(tmp_path / "outputs"), "--write", str(tmp_path)]) == 0
+    written = (tmp_path / "leaderboard.csv").read_text()
+    assert "emotion/accuracy,pipeline-0a1b/grpo," in written and "03_grpo" not in written
+    assert "Emotion accuracy" in capsys.readouterr().out
+
+
+def test_the_command_refuses_a_folder_without_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert "no evaluated run" in capsys.readouterr().err
+
+
 def test_a_sweep_shows_every_job_and_writes_csv(tmp_path: Path) -> None:
     rows = [
-        {"settings": {"stage.num_generations": "2"}, "state": "finished", "seconds": 12.34, "run": "/runs/a", "reason": "",
-         "metrics": {"reward/mean": {"value": 0.5, "low": 0.4, "high": 0.6}, "emotion/accuracy": {"value": 0.7}}},
-        {"settings": {"stage.num_generations": "4", "data.amount": "64"}, "state": "failed", "seconds": None, "run": "/runs/b",
-         "reason": "out of [memory]", "metrics": {}},
-    ]  # fmt: skip
+        {
+            "settings": {"stage.num_generations": "2"},
+            "state": "finished",
+            "seconds": 12.34,
+            "run": "/runs/a",
+            "reason": "",
+            "metrics": {"reward/mean": {"value": 0.5, "low": 0.4, "high": 0.6}, "emotion/accuracy": {"value": 0.7}},
+        },
+        {
+            "settings": {"stage.num_generations": "4", "data.amount": "64"},
+            "state": "failed",
+            "seconds": None,
+            "run": "/runs/b",
+            "reason": "out of [memory]",
+            "metrics": {},
+        },
+    ]
     stream = io.StringIO()
     path = sweep_table(rows, tmp_path, stream)
     shown = stream.getvalue()
-    assert all(part in shown for part in ("stage.num_generations", "0.500 [0.400, 0.600]", "failed", "/runs/b", "out of [memory]", str(path)))
+    assert all(
+        part in shown
+        for part in ("stage.num_generations", "0.500 [0.400, 0.600]", "failed", "/runs/b", "out of [memory]", str(path))
+    )
     written = list(csv.DictReader(path.open()))
     assert written[0]["reward/mean"] == "0.5" and written[0]["reward/mean_low"] == "0.4" and written[0]["seconds"] == "12.3"
     assert written[1]["data.amount"] == "64" and written[1]["reward/mean"] == "" and written[1]["reason"] == "out of [memory]"

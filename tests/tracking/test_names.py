@@ -15,11 +15,15 @@ def test_every_name_belongs_to_a_section_and_says_what_it_means() -> None:
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("reward/mean", "reward/mean"), ("groups/zero_variance", "reward/groups/zero_variance"), ("kl", "policy/kl"),
-        ("completions/truncated", "completions/truncated"), ("seconds/step", "throughput/seconds/step"), ("au/f1/AU12", "eval/au/f1/AU12"),
+        ("reward/mean", "reward/mean"),
+        ("groups/zero_variance", "reward/groups/zero_variance"),
+        ("kl", "policy/kl"),
+        ("completions/truncated", "completions/truncated"),
+        ("seconds/step", "throughput/seconds/step"),
+        ("au/f1/AU12", "eval/au/f1/AU12"),
         ("never/heard/of", "other/never/heard/of"),
     ],
-)  # fmt: skip
+)
 def test_dashboard_names_start_with_their_section(name: str, shown: str) -> None:
     assert dashboard_name(name) == shown
 
@@ -37,6 +41,10 @@ def test_summaries_become_flat_names_with_bounds() -> None:
         "models": {"sft": {"metrics": {"au/macro_f1": 0.5}}},
     }
     assert summary_scalars(summary) == {
-        "eval/emotion/accuracy": 0.8, "eval/emotion/accuracy_low": 0.7, "eval/emotion/accuracy_high": 0.9,
-        "eval/failures/parse": 0.02, "eval/failures/judge": 0.1, "eval/sft/au/macro_f1": 0.5,
-    }  # fmt: skip
+        "eval/emotion/accuracy": 0.8,
+        "eval/emotion/accuracy_low": 0.7,
+        "eval/emotion/accuracy_high": 0.9,
+        "eval/failures/parse": 0.02,
+        "eval/failures/judge": 0.1,
+        "eval/sft/au/macro_f1": 0.5,
+    }

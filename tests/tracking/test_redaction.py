@@ -8,14 +8,24 @@ from facial_r1.tracking import redact
 from facial_r1.tracking.redaction import HIDDEN
 
 
-@pytest.mark.parametrize("key", ["api_key", "apikey", "wandb_api_key", "HF_TOKEN", "hub_token", "password", "client_secret", "Authorization", "token"])
+@pytest.mark.parametrize(
+    "key", ["api_key", "apikey", "wandb_api_key", "HF_TOKEN", "hub_token", "password", "client_secret", "Authorization", "token"]
+)
 def test_texts_under_a_secret_name_are_hidden(key: str) -> None:
     assert redact({"a": [{key: "abc"}]}) == {"a": [{key: HIDDEN}]}
 
 
 @pytest.mark.parametrize(
     "entry",
-    [{"eos_token": "<|im_end|>"}, {"max_new_tokens": 256}, {"tokenizer": "bpe"}, {"keep_keys": "x"}, {"api_key": None}, {"secret": True}, {"token": ""}],
+    [
+        {"eos_token": "<|im_end|>"},
+        {"max_new_tokens": 256},
+        {"tokenizer": "bpe"},
+        {"keep_keys": "x"},
+        {"api_key": None},
+        {"secret": True},
+        {"token": ""},
+    ],
 )
 def test_other_entries_are_kept(entry: dict[str, object]) -> None:
     assert redact(entry) == entry

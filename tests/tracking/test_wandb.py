@@ -21,9 +21,17 @@ from facial_r1.tracking.names import NAMES, dashboard_name
 
 pytest.importorskip("wandb", reason="wandb is not installed")
 
-LINEAGE: Any = {"stage": "grpo", "name": "grpo-1a2b", "parent": "/runs/sft-0c0d", "chain": [{"stage": "sft", "run": "/runs/sft-0c0d"}], "version": {"git": "abc"}}
+LINEAGE: Any = {
+    "stage": "grpo",
+    "name": "grpo-1a2b",
+    "parent": "/runs/sft-0c0d",
+    "chain": [{"stage": "sft", "run": "/runs/sft-0c0d"}],
+    "version": {"git": "abc"},
+}
 RESOLVED = {"model": {"name": "tiny"}, "data": {"name": "schematic"}, "generation": {"api_key": "very-secret"}}
-LOGGED = [entry.name.replace("<name>", "x").replace("<AU>", "AU12") for entry in NAMES if entry.section not in ("samples", "eval")]
+LOGGED = [
+    entry.name.replace("<name>", "x").replace("<AU>", "AU12") for entry in NAMES if entry.section not in ("samples", "eval")
+]
 SUMMARY = {"metrics": {"au/macro_f1": {"value": 0.8, "low": 0.7, "high": 0.9}}, "failures": {"parse": 0.01}}
 
 
@@ -48,7 +56,7 @@ def run_dir(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = TrackerConfig(name="wandb", group="study", tags=["mine"])
     for step in (1, 2):
         trackers = open_trackers(config, folder, RESOLVED, LINEAGE, resume_step=step - 1)
-        trackers.log(step, {name: 0.5 for name in LOGGED})
+        trackers.log(step, dict.fromkeys(LOGGED, 0.5))
         trackers.table(step, "rollouts", [{"image": str(face), "completion": "<b>AU12</b>", "reward": 1.0, "labels": ["fear"]}])
         trackers.image(step, "face", face, face=True)
         trackers.image(step, "confusion", face)
@@ -83,7 +91,9 @@ def test_the_names_read_back_are_the_documented_ones(recorded: list[dict[str, An
 
 def test_every_row_carries_our_step(recorded: list[dict[str, Any]]) -> None:
     assert {item["step"] for item in history(recorded)} == {1, 2}
-    [metric] = [record["metric"] for record in recorded if record["type"] == "metric" and record["metric"].get("glob_name") == "*"][:1]
+    [metric] = [
+        record["metric"] for record in recorded if record["type"] == "metric" and record["metric"].get("glob_name") == "*"
+    ][:1]
     assert metric["step_metric"] == "step"
 
 
@@ -153,14 +163,18 @@ def test_without_the_library_the_message_names_the_fix(tmp_path: Path, monkeypat
         open_trackers(TrackerConfig(name="wandb"), tmp_path, {}, LINEAGE)
 
 
-def test_an_unreachable_server_turns_into_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_server_turns_into_an_offline_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     modes: list[str | None] = []
 
     def init(mode: str | None = None, **arguments: Any) -> Any:
         modes.append(mode)
         if mode != "offline":
             raise ConnectionError("no route to host")
-        return SimpleNamespace(define_metric=lambda *a, **k: None, log=lambda values: None, summary={}, finish=lambda exit_code: None)
+        return SimpleNamespace(
+            define_metric=lambda *a, **k: None, log=lambda values: None, summary={}, finish=lambda exit_code: None
+        )
 
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=dict))

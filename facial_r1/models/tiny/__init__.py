@@ -42,9 +42,7 @@ def build(seed: int = 0, *, random: bool = False) -> tuple[Qwen2_5_VLForConditio
 class _CallablePackage(ModuleType):
     """A module whose call is `build`."""
 
-    def __call__(
-        self, seed: int = 0, *, random: bool = False
-    ) -> tuple[Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor]:
+    def __call__(self, seed: int = 0, *, random: bool = False) -> tuple[Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor]:
         return build(seed, random=random)
 
 

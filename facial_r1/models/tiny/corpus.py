@@ -7,6 +7,7 @@ asked in pre-training, and a little general English so that a prompt of anyone's
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from facial_r1.affect.action_units import ACTION_UNITS
 from facial_r1.data.schematic.faces import face
@@ -18,39 +19,8 @@ SEED = 0x70C5
 FACES = 4000
 PEOPLE = range(900_000, 900_400)
 
-_WORDS = """
-a about above across after again against all almost along also although always among an and another any anything are
-area around as ask asked at away back bad be because become been before begin behind being below beside best better
-between big black blue body both bottom bright bring brown build but by call came can cannot carefully case cause
-certain change check child choice choose clear clearly close closed cold colour color come complete consider contain
-correct could count dark data day deep depth describe description detail did different direction distance do does done
-door down draw drawn during each early easy either else empty end enough even ever every everything evidence exactly
-example expect explain explanation expressed expression expressions eye eyes eyebrow eyebrows face faces facial fact fall
-false family far fast feature features feel feeling feelings few field figure final finally find fine first five follow
-following for form format found four frame friend from front full further gave general get give given go good great green
-grey group grow guess had hair half hand hands happen hard has have he head hear heart held help her here high him his
-hold home hot house how however human idea identify if image images important in indicate inside instead into is it its
-judge just keep kind know known label labels large last later lead learn least leave left length less let letter level
-lid lids life light like line lines lip lips list little live local long look looking looks low main make man many mark
-match may me mean means measure men middle might mind missing model moment more morning most mouth move movement
-movements much muscle muscles must my name near necessary need never new next night no none nor normal nose not note
-nothing notice now number object observe observed of off often old on once one only open or order other others our out
-output outside over own page pair part parts past people perhaps person photo photograph picture place plain play please
-point position possible present probably problem put question questions quick quiet quite rather read reading real really
-reason reasoning red region relaxed remember report rest result return right round rule said same say scene second see
-seem seen sentence sentences separate set seven several shape she short should show shown shows side sign signs similar
-simple simply since single six skin small smile so some someone something soon sound space speak start state states
-step steps still stop story strong subject such suggest support sure system take talk tell ten text than that the their
-them then there these they thing things think thinking this those though thought three through time to today together
-told too top toward true try turn two type under understand unit units until up upper upon us use used user using usually
-value very video view visible voice wait walk want was watch water way we week well went were what when where whether
-which while white who whole whose why wide will with within without woman women word words work world would write writes
-writing written wrong year yes yet you young your assistant answer answers action actions analyse analyze analysis emotion
-emotions emotional state most likely inner outer brow brows raise raised raiser lower lowered lowerer lid tightener tighten
-cheek cheeks nose wrinkle wrinkled wrinkler corner corners puller pulled depressor chin jaw drop dropped stretch stretched
-stretcher part parted happy sad angry afraid surprised disgusted contempt calm tags tag inside exactly json code codes list
-candidates option options choose following based carefully briefly first second finally conclude conclusion
-""".split()
+WORDS = Path(__file__).parent / "words.txt"
+"""Common English words, one a line."""
 
 TEXTS = (
     "You are a helpful assistant.",
@@ -117,7 +87,7 @@ def sentences(prompts: tuple[str, ...] = ()) -> Iterator[str]:
         yield from (f" ({unit.code}).", f"{unit.code}: {unit.name}", f" {unit.code}, {unit.code}.") * 4
     for text in (*TEXTS, *QUESTIONS, *LONG_QUESTIONS, *prompts):
         yield from (text,) * 3
-    for word in dict.fromkeys(_WORDS):
+    for word in WORDS.read_text(encoding="utf-8").split():
         # Between marks, so that a word is learned by itself and not as a part of a run of words.
         yield from (f" {word}.",) * 4
         yield from (f"{word.capitalize()}.",) * 2

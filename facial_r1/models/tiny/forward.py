@@ -63,7 +63,7 @@ class FaceForward:
         positions = torch.stack((rows.flatten()[order], columns.flatten()[order]), dim=1)
         cos, sin = visual.rotary_pos_emb(torch.zeros(1), positions)
         self._vision_rope = cos.unsqueeze(0), sin.unsqueeze(0)
-        self._heads = model.config.vision_config.num_heads
+        self._heads = visual.config.num_heads
 
     def vision(self, values: Tensor) -> Tensor:
         """Give the merged visual tokens, ``(batch, 16, hidden)``, of patches ``(batch, 64, 588)``."""

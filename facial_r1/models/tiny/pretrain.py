@@ -1,13 +1,17 @@
-"""Rebuild the shipped weights: ``python -m facial_r1.models.tiny.pretrain``.
+"""Rebuild the shipped weights: ``python -m facial_r1.models.tiny.pretrain --install``.
 
-The model learns to say in plain words what the brows, lids, nose and lips of a drawn face do; it sees no action unit
-code, no emotion and no tag. Faces come from a seed and from persons that no dataset uses.
+The model learns to say in plain words what the brows, lids, nose and lips of a drawn face do. What it is taught to
+write holds no action unit code, no emotion and no tag. Faces come from a seed and from persons that no dataset uses,
+each drawn once.
 
 Two phases. First the vision tower alone, which is three times as fast as the whole: from its 16 tokens a linear head,
 thrown away afterwards, tells which sentences the description holds. Then the whole model on the description itself,
 loss on the completion only, with the head's loss kept at a low weight so that the tower goes on learning while the
-decoder catches up. Learning a grounded description from nothing otherwise begins with a long plateau in which the
-decoder knows the language and does not look.
+decoder catches up. Prompts are short, long or padded with unrelated sentences, so that their length means nothing.
+
+The shipped weights took 23 minutes with ``--compile`` on one core (and half of another one for drawing): 32,000 faces
+at 140 a second, then 50,000 at 44 a second. F1 of the sentences on faces of unseen persons: 0.994 of the head after
+the first phase; of the written descriptions 0.978, 0.995 and 0.997 after 17,000, 32,000 and 50,000 faces of the second.
 """
 
 from __future__ import annotations
@@ -17,28 +21,26 @@ import json
 import math
 import random
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from facial_r1 import atomic
 from facial_r1.data.schematic.language import PHRASES, neutral_description
-from facial_r1.models.tiny import WEIGHTS, architecture, corpus, pool
+from facial_r1.models.tiny import WEIGHTS, architecture, corpus, faces
 from facial_r1.models.tiny import tokenizer as tiny_tokenizer
 from facial_r1.models.tiny.forward import FaceForward, patches
+from facial_r1.models.tiny.scoring import evaluate, f1_by_sentence
 
 BATCH = 32
-RECALL = 0.5
-"""Share of a batch that may have been seen before, when drawing does not keep up."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Recipe:
         seed: Initial weights, order and prompts.
     """
 
-    vision_faces: int = 100_000
-    faces: int = 110_000
+    vision_faces: int = 32_000
+    faces: int = 50_000
     vision_rate: float = 1.0e-3
     rate: float = 1.2e-3
     head_weight: float = 0.3
@@ -76,8 +78,8 @@ def user_text(chooser: random.Random) -> str:
 
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
     """Give the ids of a whole prompt with one face, placeholders expanded: ``(length,)``."""
-    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
-    rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+    rendered = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     rendered = rendered.replace("<|image_pad|>", "<|image_pad|>" * architecture.VISUAL_TOKENS)
     return torch.tensor(tokenizer(rendered)["input_ids"])
 
@@ -91,41 +93,17 @@ def completion_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> tupl
     return ids, labels
 
 
-def augmented(faces: Tensor, generator: torch.Generator) -> Tensor:
+def augmented(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror and shift a batch of faces by up to two pixels; no description names a side.
 
     Args:
-        faces: ``(batch, 112, 112, 3)``, uint8.
+        pixels: ``(batch, 112, 112, 3)``, uint8.
         generator: Source of the choices.
     """
-    mirrored = torch.rand(len(faces), generator=generator) < 0.5
-    faces = torch.where(mirrored.view(-1, 1, 1, 1), faces.flip(2), faces)
+    mirrored = torch.rand(len(pixels), generator=generator) < 0.5
+    pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(2), pixels)
     shifts = torch.randint(-2, 3, (4, 2), generator=generator).tolist()
-    return torch.cat([torch.roll(part, shift, (1, 2)) for part, shift in zip(faces.chunk(4), shifts, strict=False)])
-
-
-class Batches:
-    """Batches from a pool that is still being filled: new faces first, then any that are there."""
-
-    def __init__(self, source: pool.Pool, seed: int) -> None:
-        self._faces, self._done = source.open()
-        self._chooser = np.random.default_rng(seed)
-        self._generator = torch.Generator().manual_seed(seed)
-        self._next = 0
-        self.fresh = 0
-
-    def draw(self, size: int) -> tuple[Tensor, list[str], Tensor]:
-        """Give faces (uint8), their descriptions and sentence bits ``(size, 15)``; waits for the first faces."""
-        while int(self._done[0]) < min(4 * size, len(self._faces)):
-            time.sleep(0.2)
-        done = int(self._done[0])
-        fresh = np.arange(self._next, min(done, self._next + size))
-        self._next += len(fresh)
-        self.fresh += len(fresh)
-        indices = np.concatenate((fresh, self._chooser.integers(0, done, size - len(fresh))))
-        texts = pool.descriptions(indices)
-        bits = torch.from_numpy(np.stack([pool.sentence_bits(text) for text in texts]))
-        return augmented(torch.from_numpy(self._faces[indices]), self._generator), texts, bits
+    return torch.cat([torch.roll(part, shift, (1, 2)) for part, shift in zip(pixels.chunk(4), shifts, strict=False)])
 
 
 class SentenceHead(nn.Module):
@@ -146,49 +124,6 @@ def rate_at(progress: float, warmup: float, floor: float) -> float:
     if progress < warmup:
         return progress / warmup
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def f1_by_sentence(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """Give the F1 of each sentence over faces, ``(15,)``; 1 where it is neither true nor said.
-
-    Args:
-        truth: ``(faces, 15)``, 0 or 1.
-        said: The same shape.
-    """
-    hits = (truth * said).sum(0)
-    total = truth.sum(0) + said.sum(0)
-    return np.where(total > 0, 2 * hits / np.maximum(total, 1), 1.0)
-
-
-def described(
-    model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, faces: list[np.ndarray], question: str
-) -> list[str]:
-    """Let the model describe faces by greedy decoding, through the same calls as any other checkpoint."""
-    texts: list[str] = []
-    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
-    prompt = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    for first in range(0, len(faces), 50):
-        images = [Image.fromarray(face) for face in faces[first : first + 50]]
-        inputs = processor(text=[prompt] * len(images), images=images, padding=True, return_tensors="pt")
-        with torch.inference_mode():
-            output = model.generate(**inputs, max_new_tokens=60, do_sample=False)
-        texts += processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    return texts
-
-
-def evaluate(
-    model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, count: int, question: str
-) -> tuple[dict[str, float], list[str]]:
-    """Score greedy descriptions of held-out faces.
-
-    Returns:
-        F1 of each unit's sentence and their mean under ``macro``; and the descriptions.
-    """
-    faces = [pool.held_out_face(index) for index in range(count)]
-    texts = described(model, processor, [pool.pixels(face) for face in faces], question)
-    truth = np.stack([pool.sentence_bits(neutral_description(face)) for face in faces])
-    scores = f1_by_sentence(truth, np.stack([pool.sentence_bits(text) for text in texts]))
-    return {**dict(zip(PHRASES, scores.round(4).tolist(), strict=True)), "macro": float(scores.mean())}, texts
 
 
 def save(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None:
@@ -223,8 +158,17 @@ class Log:
 class Pretraining:
     """One run: model, processor, data and what they are trained with."""
 
-    def __init__(self, recipe: Recipe, source: pool.Pool, processor: Qwen2_5_VLProcessor, out: Path, compiled: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        drawing: faces.Drawing,
+        processor: Qwen2_5_VLProcessor,
+        out: Path,
+        compiled: bool,
+        evaluated: int,
+    ) -> None:
         self.recipe = recipe
+        self.evaluated = evaluated
         self.processor = processor
         self.out = out
         self.model = architecture.random_model(recipe.seed).train()
@@ -233,7 +177,8 @@ class Pretraining:
         self.forward = FaceForward(self.model)
         wrap: Callable = torch.compile if compiled else lambda function: function
         self._vision = wrap(self.forward.vision)
-        self.batches = Batches(source, recipe.seed)
+        self._drawing = drawing
+        self._generator = torch.Generator().manual_seed(recipe.seed)
         self.log = Log(out / "log.jsonl")
         self._chooser = random.Random(recipe.seed)
         self._prompts: dict[str, Tensor] = {}
@@ -255,12 +200,10 @@ class Pretraining:
         optimizer = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
 
         def loss() -> Tensor:
-            faces, _, bits = self.batches.draw(BATCH)
-            return functional.binary_cross_entropy_with_logits(self.head(self._vision(patches(faces))), bits)
+            pixels, _, bits = self._draw()
+            return functional.binary_cross_entropy_with_logits(self.head(self._vision(patches(pixels))), bits)
 
-        self._run(
-            "vision", self.recipe.vision_faces, optimizer, loss, [self.recipe.vision_rate], 0.03, 0.4, self._score_head
-        )
+        self._run("vision", self.recipe.vision_faces, optimizer, loss, [self.recipe.vision_rate], 0.03, 0.4, self._score_head)
 
     def language_phase(self) -> None:
         """Train the whole model on the descriptions."""
@@ -272,12 +215,12 @@ class Pretraining:
         self._run("language", self.recipe.faces, optimizer, self._language_loss, rates, 0.03, 0.02, self._score_text)
 
     def _language_loss(self) -> Tensor:
-        faces, texts, bits = self.batches.draw(BATCH)
+        pixels, texts, bits = self._draw()
         prompt, rope = self._prompt(user_text(self._chooser))
         completion, labels = completion_ids(self.processor.tokenizer, texts)
         ids = torch.cat((prompt.expand(len(texts), -1), completion), dim=1)[:, :-1]
         start = int((prompt == self.model.config.image_token_id).nonzero()[0])
-        visual_tokens = self._vision(patches(faces))
+        visual_tokens = self._vision(patches(pixels))
         cos, sin = rope
         rope_now = cos[:, : ids.shape[1]], sin[:, : ids.shape[1]]
         hidden = self.forward.hidden(visual_tokens, ids, rope_now, start)[:, len(prompt) - 1 :]
@@ -285,6 +228,13 @@ class Pretraining:
         text_loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
         head_loss = functional.binary_cross_entropy_with_logits(self.head(visual_tokens), bits)
         return text_loss + self.recipe.head_weight * head_loss
+
+    def _draw(self) -> tuple[Tensor, list[str], Tensor]:
+        """Give the next faces (uint8), their descriptions and the sentence bits ``(BATCH, 15)``."""
+        pixels, drawn = self._drawing.take()
+        texts = [neutral_description(face) for face in drawn]
+        bits = torch.from_numpy(np.stack([faces.sentence_bits(text) for text in texts]))
+        return augmented(torch.from_numpy(pixels), self._generator), texts, bits
 
     def _prompt(self, text: str) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if text not in self._prompts:
@@ -296,7 +246,7 @@ class Pretraining:
     def _run(
         self,
         phase: str,
-        faces: int,
+        count: int,
         optimizer: torch.optim.Optimizer,
         loss_of_batch: Callable[[], Tensor],
         rates: list[float],
@@ -304,7 +254,7 @@ class Pretraining:
         floor: float,
         score: Callable[[int], None],
     ) -> None:
-        steps = faces // BATCH
+        steps = count // BATCH
         self.log(phase=phase, steps=steps)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         losses: list[float] = []
@@ -325,7 +275,6 @@ class Pretraining:
                 self.log(
                     phase=phase,
                     faces=seen,
-                    fresh=self.batches.fresh,
                     loss=round(float(np.mean(losses)), 4),
                     rate=round(seen / (now - begun), 1),
                 )
@@ -336,10 +285,10 @@ class Pretraining:
 
     @torch.no_grad()
     def _score_head(self, seen: int) -> None:
-        faces = [pool.held_out_face(index) for index in range(300)]
-        values = patches(torch.from_numpy(np.stack([pool.pixels(face) for face in faces])))
+        held_out = [faces.held_out_face(index) for index in range(self.evaluated)]
+        values = patches(torch.from_numpy(np.stack([faces.pixels(face) for face in held_out])))
         said = torch.cat([self.head(self.forward.vision(part)) > 0 for part in values.split(50)]).float().numpy()
-        truth = np.stack([pool.sentence_bits(neutral_description(face)) for face in faces])
+        truth = np.stack([faces.sentence_bits(neutral_description(face)) for face in held_out])
         scores = f1_by_sentence(truth, said)
         by_unit = dict(zip(PHRASES, scores.round(3).tolist(), strict=True))
         self.log(phase="vision", faces=seen, head_f1=round(float(scores.mean()), 4), **by_unit)
@@ -347,10 +296,10 @@ class Pretraining:
 
     def _score_text(self, seen: int) -> None:
         self.model.eval()
-        scores, texts = evaluate(self.model, self.processor, 300, corpus.QUESTIONS[0])
-        long_scores, _ = evaluate(self.model, self.processor, 100, corpus.LONG_QUESTIONS[2])
+        scores, texts = evaluate(self.model, self.processor, self.evaluated, corpus.QUESTIONS[0])
+        long_scores, _ = evaluate(self.model, self.processor, self.evaluated, corpus.LONG_QUESTIONS[2])
         self.model.train()
-        self.log(phase="language", faces=seen, f1=scores, f1_long_prompt_100=long_scores["macro"], example=texts[0])
+        self.log(phase="language", faces=seen, f1=scores, f1_long_prompt=long_scores["macro"], example=texts[0])
         save(self.model, self.out / "model")
         self.store(self.out / "language.pt")
 
@@ -363,17 +312,17 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train the tokenizer, draw faces, train the model, and replace the shipped folder."""
+    """Train the tokenizer, then the model on freshly drawn faces; on request replace the shipped folder."""
     parser = argparse.ArgumentParser(prog="python -m facial_r1.models.tiny.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("outputs/pretrain"), help="log, snapshots and result")
-    parser.add_argument("--pool", type=Path, default=Path(tempfile.gettempdir()) / "facial_r1_pool", help="drawn faces")
-    parser.add_argument("--pool-size", type=int, default=150_000, help="faces drawn; 38 kB each on disk")
     parser.add_argument("--vision-faces", type=int, default=Recipe.vision_faces, help="faces of the first phase")
     parser.add_argument("--faces", type=int, default=Recipe.faces, help="faces of the second phase")
     parser.add_argument("--start", type=Path, help="vision.pt or language.pt of an earlier run, to go on from")
+    parser.add_argument("--first", type=int, default=0, help="number of the first face; with --start, those not seen yet")
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="highest learning rate of the second phase")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--threads", type=int, default=1, help="of the trainer; drawing takes another core")
+    parser.add_argument("--evaluate", type=int, default=500, help="held-out faces described and scored at a time")
     parser.add_argument("--compile", action="store_true", help="compile the vision tower (needs a C++ compiler)")
     parser.add_argument("--install", action="store_true", help="replace the shipped weights by the result")
     options = parser.parse_args(arguments)
@@ -382,18 +331,13 @@ def main(arguments: list[str] | None = None) -> None:
     result = options.out / "model"
     write_tokenizer(result)
     processor = architecture.processor(tiny_tokenizer.load(result))
-    source = pool.Pool(options.pool, options.pool_size).create()
-    drawing = source.fill_in_background()
     recipe = Recipe(options.vision_faces, options.faces, rate=options.rate, seed=options.seed)
-    run = Pretraining(recipe, source, processor, options.out, options.compile)
-    if options.start:
-        run.restore(options.start)
-    run.vision_phase()
-    run.language_phase()
-    drawing.terminate()
-    save(run.model, result)
-    scores, _ = evaluate(run.model.eval(), processor, 500, corpus.QUESTIONS[0])
-    run.log(phase="final", f1=scores)
+    with faces.Drawing(options.first, BATCH) as drawing:
+        run = Pretraining(recipe, drawing, processor, options.out, options.compile, options.evaluate)
+        if options.start:
+            run.restore(options.start)
+        run.vision_phase()
+        run.language_phase()
     if options.install:
         shutil.copytree(result, WEIGHTS, dirs_exist_ok=True)
 
