@@ -54,11 +54,12 @@ class Lora:
 
 
 @dataclass(config=_strict)
-class LearningRates:
-    """Rates that suit a model of this size; the stages take them unless told otherwise."""
+class Suggested:
+    """What suits a model of this size; the stages take it unless told otherwise."""
 
-    sft: PositiveFloat = 1e-5
-    grpo: PositiveFloat = 1e-6
+    sft_learning_rate: PositiveFloat = 1e-5
+    sft_epochs: PositiveFloat = 2.0
+    grpo_learning_rate: PositiveFloat = 1e-6
 
 
 @dataclass(config=_strict)
@@ -76,7 +77,7 @@ class Model:
     gradient_checkpointing: bool = False
     lora: Lora = Field(default_factory=Lora)
     cold_start: bool = False
-    learning_rates: LearningRates = Field(default_factory=LearningRates)
+    suggested: Suggested = Field(default_factory=Suggested)
     max_position: PositiveInt | None = None
 
 

@@ -78,7 +78,8 @@ class SharedGeneration(SharedWork):
     def _row_order(self, batch: dict[str, Any]) -> Tensor:
         rows = len(batch["advantages"])
         wants_groups = self._on("trim_padding") or self._on("share_prompt") or self._on("share_vision")
-        if not wants_groups or self.loss_type not in ORDER_FREE_LOSSES or self._entropy_bonus_enabled:
+        by_batch = self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0  # both look at one micro-batch at a time
+        if not wants_groups or by_batch or self.loss_type not in ORDER_FREE_LOSSES:
             return torch.randperm(rows).to(batch["advantages"].device)
         micro = rows // self.args.steps_per_generation
         accumulation = self.args.gradient_accumulation_steps

@@ -14,6 +14,7 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from facial_r1.config.schema import SFT, Job
 from facial_r1.training.arguments import shared_arguments
+from facial_r1.training.checkpoint_weights import ReloadsWeights
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class ImageTextCollator:
         )
 
 
+class ResumableSFTTrainer(ReloadsWeights, SFTTrainer):
+    """TRL's SFTTrainer that goes on from the weights of a checkpoint (see `ReloadsWeights`)."""
+
+
 def build_trainer(
     job: Job,
     stage: SFT,
@@ -63,7 +68,7 @@ def build_trainer(
     examples: Sequence[Example],
     open_image: Callable[[str], Image.Image],
     checkpoints: Path,
-) -> SFTTrainer:
+) -> ResumableSFTTrainer:
     """A TRL SFTTrainer over `examples`, ready to `train()`."""
     texts = [render(processor, example) for example in examples]
     rows = {
@@ -78,7 +83,7 @@ def build_trainer(
         completion_only_loss=True,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return SFTTrainer(
+    return ResumableSFTTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict(rows),
