@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 # The whole recipe on drawn faces: SFT, GRPO, synthesis, SFT, evaluation after each.
 demo: $(STAMP)
-	$(BIN)/python -m facial_r1 stage=pipeline
+	$(BIN)/python -m facial_r1 experiment=demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -360,10 +360,12 @@ def figure(results: list[dict[str, Any]], target: Path) -> None:
                     axis.plot([x for x, _, _ in line], [y for _, y, _ in line], dash, marker="o", color=colour, label=label)
                     axis.plot([x for x, _, _ in line], [y for _, _, y in line], dash, marker="x", color=colour, alpha=0.4)
         axis.axhline(1.0, color="grey", linewidth=0.8)
+        axis.set_xticks(sorted({result["cell"]["completion"] for result in results}))
         axis.set_title(f"group of {group}")
         axis.set_xlabel("tokens per completion")
-    axes[0][0].set_ylabel("plain TRL / ours  (o training part, x whole step)")
-    axes[0][-1].legend(fontsize=7)
+    axes[0][0].set_ylabel("times faster than plain TRL")
+    named = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    axes[0][-1].legend(named.values(), named.keys(), fontsize=7, title="o training part, x whole step", title_fontsize=7)
     figure.tight_layout()
     figure.savefig(target, dpi=150)
 
