@@ -42,9 +42,11 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     from facial_r1.training.sft import Example, build_trainer
 
     loaded = load_model(context, train=True)
-    examples = [
-        Example(chat(context, record, data, hint="labels" if _hinted(index, stage.hinted) else None), record.description, record.images)
+    examples = [Example(chat(context, record, data), record.description, record.images) for record in rows]
+    examples += [
+        Example(chat(context, record, data, hint="labels"), record.description, record.images)
         for index, record in enumerate(rows)
+        if _hinted(index, stage.hinted)
     ]
     checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
     ranks_ready(context)
@@ -52,7 +54,7 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     trainer = build_trainer(context.job, stage, loaded.model, loaded.processor, examples, loaded.open_image, context.run.checkpoints)
     bar = BarCallback("SFT", ("loss", "token_accuracy"))
     install(trainer, TrackerCallback(trackers.log), StopCallback(context.stop), bar)
-    say(context, f"training on {len(rows)} descriptions, {'from ' + checkpoint.name if checkpoint else 'from ' + loaded.source}")
+    say(context, f"training on {len(rows)} descriptions ({len(examples) - len(rows)} of them also with the labels in the prompt), {'from ' + checkpoint.name if checkpoint else 'from ' + loaded.source}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finish(context, trainer, loaded)
 
