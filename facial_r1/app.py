@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 
 DONE, FAILED, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
-_SHOW_ONLY = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--resolve", "--package", "-p")
+_SHOW_ONLY = (
+    "--help",
+    "-h",
+    "--hydra-help",
+    "--version",
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--shell-completion",
+    "-sc",
+    "--resolve",
+    "--package",
+    "-p",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,7 +164,9 @@ def _start(job: Any, overrides: Sequence[str], config_dir: str | None) -> tuple[
             raise InputError(f"init_from={wanted}: neither a run directory (status.json) nor a model directory (config.json)")
         return None, str(path.absolute())
     if wanted.startswith((".", "/", "~")) or wanted.count("/") != 1:
-        raise InputError(f"init_from={wanted}: there is no such folder. Give a run, a model folder, a hub id (owner/name) or latest")
+        raise InputError(
+            f"init_from={wanted}: there is no such folder. Give a run, a model folder, a hub id (owner/name) or latest"
+        )
     return None, wanted
 
 

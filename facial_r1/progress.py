@@ -14,9 +14,7 @@ QUIET_SECONDS = 30.0
 """Where standard error is not a terminal: the time between two lines, and the time before the first."""
 
 
-def progress(
-    iterable: Iterable[T], total: int | None = None, what: str = "", unit: str = "it"
-) -> Iterator[T]:
+def progress(iterable: Iterable[T], total: int | None = None, what: str = "", unit: str = "it") -> Iterator[T]:
     """Yield from `iterable` and show how far it is, how fast, and the time left, on standard error.
 
     Args:
@@ -43,9 +41,7 @@ def progress_bar(total: int | None, what: str = "", unit: str = "it") -> Iterato
     if stream is not None and stream.isatty():
         from tqdm import tqdm
 
-        with tqdm(
-            total=total, desc=what, unit=f" {unit}", file=stream, dynamic_ncols=True, leave=True
-        ) as bar:
+        with tqdm(total=total, desc=what, unit=f" {unit}", file=stream, dynamic_ncols=True, leave=True) as bar:
             yield bar.update
         return
     lines = _Lines(stream, total, what, unit)

@@ -93,7 +93,9 @@ class RunDirectory:
         except FileNotFoundError:
             return {}
         except json.JSONDecodeError as error:
-            raise InputError(f"{self.status_file}: not JSON (line {error.lineno}): remove the folder or restore the file") from None
+            raise InputError(
+                f"{self.status_file}: not JSON (line {error.lineno}): remove the folder or restore the file"
+            ) from None
 
     def state(self) -> str:
         """running, finished, failed, interrupted, or "" for a folder that is no run."""
@@ -183,9 +185,10 @@ def create(run: RunDirectory, resolved_yaml: str, stage: str, parent: Path | Non
 def remove_if_unused(run: RunDirectory) -> None:
     """Take away a run directory in which nothing was produced (a job refused for its input)."""
     kept = ("checkpoints", "model", "metrics.jsonl", "samples.jsonl", "accepted.jsonl", "summary.json")
-    if run.path.is_dir() and not any((run.path / name).exists() for name in kept):
-        if not any(child.is_dir() and (child / "status.json").exists() for child in run.path.iterdir()):
-            shutil.rmtree(run.path)
+    if not run.path.is_dir() or any((run.path / name).exists() for name in kept):
+        return
+    if not any((child / "status.json").exists() for child in run.path.iterdir()):
+        shutil.rmtree(run.path)
 
 
 def find(root: Path) -> Iterator[RunDirectory]:
@@ -199,7 +202,11 @@ def latest(root: Path, stages: tuple[str, ...]) -> RunDirectory | None:
     """The newest finished run of the first of `stages` that has one."""
     runs = [(run, run.status()) for run in find(root)]
     for stage in stages:
-        finished = [(status.get("ended", ""), run) for run, status in runs if status.get("stage") == stage and status.get("state") == "finished"]
+        finished = [
+            (status.get("ended", ""), run)
+            for run, status in runs
+            if status.get("stage") == stage and status.get("state") == "finished"
+        ]
         if finished:
             return max(finished, key=lambda pair: (pair[0], str(pair[1].path)))[1]
     return None
@@ -250,7 +257,10 @@ def git_version() -> str | None:
     try:
         done = subprocess.run(
             ["git", "-C", os.fspath(here), "describe", "--always", "--dirty", "--tags"],
-            capture_output=True, text=True, timeout=5, check=False,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -21,7 +21,13 @@ def facial_r1(
 ) -> subprocess.CompletedProcess[str]:
     """`python -m facial_r1 ...`; returns the finished process with its output as text."""
     return subprocess.run(
-        command(*arguments), cwd=cwd or ROOT, env=environment(cache, env), capture_output=True, text=True, timeout=timeout, check=False
+        command(*arguments),
+        cwd=cwd or ROOT,
+        env=environment(cache, env),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 

@@ -45,6 +45,12 @@ def cold_start(tmp_path_factory: pytest.TempPathFactory, face_cache: Path) -> Pa
 
     folder = tmp_path_factory.mktemp("cold_start")
     done = facial_r1(
-        "stage=sft", *SMALL, "stage.epochs=6", "stage.per_device_batch_size=8", "stage.evaluate=false", f"run_dir={folder}/run", cache=face_cache
+        "stage=sft",
+        *SMALL,
+        "stage.epochs=6",
+        "stage.per_device_batch_size=8",
+        "stage.evaluate=false",
+        f"run_dir={folder}/run",
+        cache=face_cache,
     )
     return run_directory(done)

@@ -16,7 +16,6 @@ from facial_r1.runs import RunDirectory, create
 from tests.command import ROOT, environment, facial_r1, refused
 
 
-
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
     """A folder with one good picture and a JSONL file of three good rows."""
@@ -69,7 +68,9 @@ def test_answers_within_a_second(flag):
     assert statistics.median(seconds) <= 1.0, f"{seconds}"
 
 
-@pytest.mark.parametrize("module", ["facial_r1.app", "facial_r1.config.validation", "facial_r1.launch", "facial_r1.launch.torchrun"])
+@pytest.mark.parametrize(
+    "module", ["facial_r1.app", "facial_r1.config.validation", "facial_r1.launch", "facial_r1.launch.torchrun"]
+)
 def test_no_torch_before_a_job_runs(module):
     code = (
         f"import sys, {module}\nfrom facial_r1.config.compose import compose_tree\nfrom facial_r1.config.resolved import plain\n"
@@ -171,7 +172,11 @@ def test_an_empty_file(rows):
 
 def test_folders_that_do_not_match_the_files(rows):
     done = facial_r1(
-        "stage=eval", "data=jsonl", f"data.test_files=[{rows}/rows.jsonl]", f"data.test_images=[{rows},{rows}/a,{rows}/b]", f"output_root={rows}/out"
+        "stage=eval",
+        "data=jsonl",
+        f"data.test_files=[{rows}/rows.jsonl]",
+        f"data.test_images=[{rows},{rows}/a,{rows}/b]",
+        f"output_root={rows}/out",
     )
     refused(done, "data.test_images", "data.test_files")
     assert_nothing_left(rows)
@@ -202,5 +207,3 @@ def test_no_earlier_run_for_latest(rows):
 
 def test_a_start_that_does_not_exist(rows):
     refused(run_on(rows, "init_from=./nowhere"), "./nowhere", "there is no such folder")
-
-

@@ -27,7 +27,11 @@ def test_the_model_reads_faces_of_people_it_has_not_seen(reader):
 
 
 def test_grey_squares_score_at_chance(reader, tmp_path, face_cache):
-    run = run_directory(facial_r1("stage=eval", f"init_from={reader}", *FACES, "stage.blank_images=true", f"output_root={tmp_path}", cache=face_cache))
+    run = run_directory(
+        facial_r1(
+            "stage=eval", f"init_from={reader}", *FACES, "stage.blank_images=true", f"output_root={tmp_path}", cache=face_cache
+        )
+    )
     metrics = RunDirectory(run).read_summary()["metrics"]
     accuracy, chance = metrics["emotion/accuracy"], 1 / 7
     assert accuracy["low"] <= chance and accuracy["value"] <= 0.25, accuracy

@@ -14,7 +14,13 @@ from tests.command import SMALL, facial_r1, refused, run_directory
 
 pytestmark = pytest.mark.slow
 
-QUICK_GRPO = ["stage.max_steps=2", "stage.prompts_per_step=2", "stage.num_generations=4", "stage.max_completion_length=48", "stage.eval_rows=8"]
+QUICK_GRPO = [
+    "stage.max_steps=2",
+    "stage.prompts_per_step=2",
+    "stage.num_generations=4",
+    "stage.max_completion_length=48",
+    "stage.eval_rows=8",
+]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,9 @@ def test_rollouts_carry_rewards_and_record_ids(pipeline):
 def test_metrics_have_one_row_a_step(pipeline):
     rows = [json.loads(line) for line in (pipeline / "03_grpo" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3]
-    assert {"loss", "reward/mean", "reward/au", "reward/std", "groups/zero_variance", "completions/parse_failures"} <= set(rows[0])
+    assert {"loss", "reward/mean", "reward/au", "reward/std", "groups/zero_variance", "completions/parse_failures"} <= set(
+        rows[0]
+    )
 
 
 def test_accepted_rows_carry_provenance_and_load_as_data(pipeline):
@@ -121,21 +129,25 @@ def test_a_portrait_goes_through_evaluation_and_grpo(tmp_path, face_cache, cold_
         {"id": "both", "AUs": ["AU6", "AU12", "AU25"], "labels": ["happiness"], **base},
         {"id": "units", "AUs": ["AU6", "AU12"], "labels": [], **base},
         {"id": "label", "AUs": [], "labels": ["happiness"], **base},
-        {"id": "odd", "AUs": None, "labels": [""], **base, "description": "<think>A smile (AU12).</think><answer>happiness</answer>"},
+        {
+            "id": "odd",
+            "AUs": None,
+            "labels": [""],
+            **base,
+            "description": "<think>A smile (AU12).</think><answer>happiness</answer>",
+        },
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     common = ["data=jsonl", f"init_from={cold_start}", f"output_root={tmp_path}/out"]
     evaluated = run_directory(
-        facial_r1("stage=eval", *common, f"data.test_files=[{tmp_path}/rows.jsonl]", f"data.test_images=[{tmp_path}]", cache=face_cache)
+        facial_r1(
+            "stage=eval", *common, f"data.test_files=[{tmp_path}/rows.jsonl]", f"data.test_images=[{tmp_path}]", cache=face_cache
+        )
     )
     summary = RunDirectory(evaluated).read_summary()
     assert summary["metrics"]["emotion/accuracy"]["n"] == 2 and summary["metrics"]["au/micro_f1"]["n"] == 2
-    trained = run_directory(
-        facial_r1(
-            "stage=grpo", *common, f"data.files=[{tmp_path}/rows.jsonl]", f"data.images=[{tmp_path}]", *QUICK_GRPO[:-1], "stage.evaluate=false",
-            cache=face_cache,
-        )  # fmt: skip
-    )
+    line = ["stage=grpo", *common, f"data.files=[{tmp_path}/rows.jsonl]", f"data.images=[{tmp_path}]", *QUICK_GRPO[:-1]]
+    trained = run_directory(facial_r1(*line, "stage.evaluate=false", cache=face_cache))
     rolled = [row for file in (trained / "rollouts").glob("*.parquet") for row in pq.read_table(file).to_pylist()]
     none_for = {("units", "reward/accuracy"), ("label", "reward/au")}
     for row in rolled:
@@ -161,5 +173,11 @@ def test_a_job_without_test_rows_says_how_to_go_on(tmp_path, face_cache):
     row = {"id": "1", "dataset": "d", "image": "a.png", "question": "", "AUs": ["AU12"], "labels": ["happiness"],
            "description": "<think>Up (AU12).</think><answer>happiness</answer>", "meta_info": {}}  # fmt: skip
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
-    done = facial_r1("stage=sft", "data=jsonl", f"data.files=[{tmp_path}/rows.jsonl]", f"data.images=[{tmp_path}]", f"output_root={tmp_path}/out")
+    done = facial_r1(
+        "stage=sft",
+        "data=jsonl",
+        f"data.files=[{tmp_path}/rows.jsonl]",
+        f"data.images=[{tmp_path}]",
+        f"output_root={tmp_path}/out",
+    )
     refused(done, "test")

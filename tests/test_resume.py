@@ -37,7 +37,14 @@ def steps_of(run: Path) -> list[int]:
 
 
 def test_sft_ends_with_the_weights_of_an_uninterrupted_run(tmp_path, face_cache):
-    line = ["stage=sft", *SMALL, "stage.per_device_batch_size=4", "stage.max_steps=24", "stage.save_steps=4", "stage.evaluate=false"]
+    line = [
+        "stage=sft",
+        *SMALL,
+        "stage.per_device_batch_size=4",
+        "stage.max_steps=24",
+        "stage.save_steps=4",
+        "stage.evaluate=false",
+    ]
     straight = run_directory(facial_r1(*line, f"run_dir={tmp_path}/straight", cache=face_cache))
     cut = RunDirectory(tmp_path / "cut")
     line.append(f"run_dir={cut.path}")

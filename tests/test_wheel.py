@@ -25,7 +25,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_carries_every_configuration_file(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {f"facial_r1/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml") if "local" not in path.parts}
+    wanted = {
+        f"facial_r1/conf/{path.relative_to(ROOT / 'conf')}"
+        for path in (ROOT / "conf").rglob("*.yaml")
+        if "local" not in path.parts
+    }
     assert wanted <= names, sorted(wanted - names)
 
 
@@ -35,10 +39,17 @@ def test_carries_the_base_weights(wheel):
 
 def test_the_installed_command_answers_from_another_directory(wheel, tmp_path):
     target = tmp_path / "site"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)], check=True
+    )
     code = "import sys, facial_r1; from facial_r1.app import main; sys.stderr.write(facial_r1.__file__); raise SystemExit(main(['--cfg', 'job']))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert str(target) in done.stderr, "another installation answered"

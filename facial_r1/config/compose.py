@@ -78,7 +78,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
 
 
 def _siblings(parents: list[str], overrides: Sequence[str]) -> list[str]:
-    choices = [item for item in overrides if re.match(r"^(stage|model|data|prompt|reward|generation|launch|tracker|debug|experiment)=", item)]
+    choices = [
+        item
+        for item in overrides
+        if re.match(r"^(stage|model|data|prompt|reward|generation|launch|tracker|debug|experiment)=", item)
+    ]
     try:
         tree: Any = plain(compose_tree(choices))
     except InputError:

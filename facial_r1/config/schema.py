@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from typing_extensions import Annotated
 
 _strict = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 

@@ -78,7 +78,10 @@ def _explain(item: Any, tree: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"{where}: needs a value"
     if kind in ("literal_error", "union_tag_invalid"):
-        allowed = [str(x).strip("'") for x in str(item["ctx"].get("expected") or item["ctx"].get("expected_tags")).replace(" or ", ", ").split(", ")]
+        allowed = [
+            str(x).strip("'")
+            for x in str(item["ctx"].get("expected") or item["ctx"].get("expected_tags")).replace(" or ", ", ").split(", ")
+        ]
         if kind == "union_tag_invalid":
             value, where = item["ctx"].get("tag"), f"{where}.name"
         return f"{where}={value}: not one of {', '.join(allowed)}"

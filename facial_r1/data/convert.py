@@ -48,9 +48,7 @@ class RowReader:
         dataset: name for rows that carry neither `dataset` nor `source`.
     """
 
-    def __init__(
-        self, file: Path, finder: ImageFinder, protocol: Protocol, require: Collection[str], dataset: str
-    ) -> None:
+    def __init__(self, file: Path, finder: ImageFinder, protocol: Protocol, require: Collection[str], dataset: str) -> None:
         self.problems: list[Problem] = []
         self._file, self._finder, self._protocol = str(file), finder, protocol
         self._require, self._dataset, self._stem = tuple(require), dataset, stem(file)
@@ -111,9 +109,7 @@ class RowReader:
             return ()
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(item, str) and item for item in values):
-            self._problem(
-                name, f"is a {_kind(value)}, not a path or a list of paths", f'write "{name}": "folder/a.jpg"'
-            )
+            self._problem(name, f"is a {_kind(value)}, not a path or a list of paths", f'write "{name}": "folder/a.jpg"')
             return ()
         found = []
         for item in values:
@@ -158,9 +154,7 @@ class RowReader:
         for entry, intensity in value.items():
             code = self._code(entry)
             if isinstance(intensity, bool) or not isinstance(intensity, int | float):
-                self._problem(
-                    "AUs", f"{entry}: intensity {intensity!r} is no number", 'write "AUs": {"AU12": 3}'
-                )
+                self._problem("AUs", f"{entry}: intensity {intensity!r} is no number", 'write "AUs": {"AU12": 3}')
             elif code and intensity > 0 and intensity >= self._protocol.presence_threshold:
                 present.append(code)
         return tuple(sort_codes(present)) if value else None
@@ -214,8 +208,7 @@ class RowReader:
                 return f'did you mean "{name}" by {others[close]!r}? Rename it'
         return {
             "image": 'add "image": "folder/a.jpg"',
-            "AUs": 'add "AUs": ["AU1", "AU12"]; a face without an active unit needs '
-            "data.protocol.empty_action_units=absent",
+            "AUs": 'add "AUs": ["AU1", "AU12"]; a face without an active unit needs data.protocol.empty_action_units=absent',
             "labels": 'add "labels": ["happiness"]',
             "description": 'add "description": "<think>...</think><answer>...</answer>"',
         }.get(name, f'add "{name}": "..."')

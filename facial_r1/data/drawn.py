@@ -37,10 +37,7 @@ def drawn_faces(settings: Schematic, cache: str | None = None) -> Path:
     from facial_r1.data.schematic.dataset import materialise
     from facial_r1.data.schematic.faces import VERSION
 
-    name = (
-        f"schematic-{settings.train}-{settings.test}-{settings.instructions}-{settings.size}px"
-        f"-seed{settings.seed}-v{VERSION}"
-    )
+    name = f"schematic-{settings.train}-{settings.test}-{settings.instructions}-{settings.size}px-seed{settings.seed}-v{VERSION}"
     folder = absolute(settings.folder) if settings.folder else cache_folder(cache) / name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -29,9 +29,7 @@ def unique_ids(records: list[Record]) -> tuple[list[Record], list[Problem], list
         file, line = place(record)
         if file == place(other)[0] or record == other:
             fix = "give each row its own id, or none (then made from file and line); weights repeat rows"
-            problems.append(
-                Problem(file, line, "id", f"id {record.id!r} is already that of {other.source}", fix)
-            )
+            problems.append(Problem(file, line, "id", f"id {record.id!r} is already that of {other.source}", fix))
         else:
             clashing |= {file: None, place(other)[0]: None}
             kept.append(record)
@@ -46,9 +44,7 @@ def unique_ids(records: list[Record]) -> tuple[list[Record], list[Problem], list
             record = replace(record, id=f"{prefixes[file]}:{record.id}")
         if record.id in seen:
             fix = "give each row its own id, or none (ids are then made from file and line)"
-            problems.append(
-                Problem(file, line, "id", f"id {record.id!r} is already that of {seen[record.id]}", fix)
-            )
+            problems.append(Problem(file, line, "id", f"id {record.id!r} is already that of {seen[record.id]}", fix))
             continue
         seen[record.id] = record.source
         renamed.append(record)

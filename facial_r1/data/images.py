@@ -215,9 +215,7 @@ def _explain(path: str | os.PathLike[str], error: BaseException) -> ImageError:
     if name.suffix.lower() in (".heic", ".heif"):
         return ImageError(path, "HEIC images are not supported", "convert it to JPEG or PNG")
     detail = "its format is not known" if isinstance(error, UnidentifiedImageError) else str(error)
-    return ImageError(
-        path, f"unreadable image: {detail}", "replace the file by a whole JPEG or PNG, or remove its row"
-    )
+    return ImageError(path, f"unreadable image: {detail}", "replace the file by a whole JPEG or PNG, or remove its row")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -266,9 +264,7 @@ def _convert(image: Image.Image, scale: tuple[float, float] | None) -> Image.Ima
     if scale is not None:
         factor, offset = scale
         deep = image if image.mode in ("I", "F") else image.convert("I")
-        return (
-            deep.convert("F").point(lambda value: value * factor + (offset + 0.5)).convert("L").convert("RGB")
-        )
+        return deep.convert("F").point(lambda value: value * factor + (offset + 0.5)).convert("L").convert("RGB")
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy()
     if image.has_transparency_data:

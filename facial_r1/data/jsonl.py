@@ -58,9 +58,7 @@ def load_records(
     Raises:
         InputError: up to 20 problems with file, line, field, reason and fix, and the count of the rest.
     """
-    return load_pairs(
-        pair_folders(files, images), load_protocol(protocol), on_error, require, split, check_images
-    )
+    return load_pairs(pair_folders(files, images), load_protocol(protocol), on_error, require, split, check_images)
 
 
 def load_pairs(
@@ -129,14 +127,10 @@ def pair_folders(files: Paths, images: Paths, name: str = "data.files") -> list[
         raise InputError(f"{name} is empty: give at least one JSONL file, {name}=[train.jsonl]")
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise InputError(
-            f"{name} names {twice[0]} twice: name it once; data.sources with weight=2 repeats its rows"
-        )
+        raise InputError(f"{name} names {twice[0]} twice: name it once; data.sources with weight=2 repeats its rows")
     if folders and len(folders) != len(paths):
         given = f"{name} names {len(paths)} file(s), {folder_name} {len(folders)} folder(s)"
-        suggestion = (
-            ",".join([str(folders[0])] * len(paths)) if len(folders) == 1 else "one folder for each file"
-        )
+        suggestion = ",".join([str(folders[0])] * len(paths)) if len(folders) == 1 else "one folder for each file"
         raise InputError(
             f"{given}: give one folder for each file, in the same order (again where files share one): "
             f"{folder_name}=[{suggestion}]"
@@ -179,9 +173,7 @@ def _read_file(
             part.records.append(record)
     if rows and not valid:
         reason = f"all {rows} rows say is_valid: false"
-        part.problems.append(
-            Problem(str(path), 0, "is_valid", reason, "give a file with at least one valid row", True)
-        )
+        part.problems.append(Problem(str(path), 0, "is_valid", reason, "give a file with at least one valid row", True))
     part.problems += reader.problems
     part.notes += _misspelt(path, unknown, part.records)
     return part
@@ -194,11 +186,7 @@ def _missing_file(path: Path, folder: Path | None) -> Problem | None:
     if not path.is_file():
         siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         close = nearest(path.name, siblings)
-        fix = (
-            f"did you mean {path.parent / close}?"
-            if close
-            else "check data.files; paths are relative to " + str(Path.cwd())
-        )
+        fix = f"did you mean {path.parent / close}?" if close else "check data.files; paths are relative to " + str(Path.cwd())
         return Problem(str(path), 0, "file", "the file does not exist", fix, True)
     if folder is not None and not folder.is_dir():
         fix = "set data.images to the folder that its image paths are relative to"
@@ -213,9 +201,7 @@ def _misspelt(path: Path, unknown: Mapping[str, int], records: Sequence[Record])
         known = {name.lower(): name for name in FIELDS}
         close = nearest(key.lower(), known)
         if close and key.lower() not in ("source", "video"):
-            notes.append(
-                f"{path.name}: {count} rows have the unknown field {key!r}; did you mean {known[close]!r}?"
-            )
+            notes.append(f"{path.name}: {count} rows have the unknown field {key!r}; did you mean {known[close]!r}?")
     return notes
 
 

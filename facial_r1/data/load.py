@@ -53,11 +53,7 @@ class Data:
 
     def describe(self) -> str:
         """The tables of the sides that have rows, and the notes."""
-        parts = [
-            f"{name}:\n{side.describe()}"
-            for name, side in zip(SIDES, (self.train, self.test), strict=True)
-            if len(side)
-        ]
+        parts = [f"{name}:\n{side.describe()}" for name, side in zip(SIDES, (self.train, self.test), strict=True) if len(side)]
         parts += [f"note: {note}" for note in self.notes]
         return "\n".join(parts)
 
@@ -109,10 +105,7 @@ def load_data(
     }
     # Loaded apart, so that the ids of the test side do not depend on whether the train side is read too.
     loaded = {
-        side: _read(
-            groups[side] if side in need or not own_test else [], require, rules, config, check_images
-        )
-        for side in SIDES
+        side: _read(groups[side] if side in need or not own_test else [], require, rules, config, check_images) for side in SIDES
     }
     notes = [note for side in SIDES for note in loaded[side].notes]
     train, test = _divide(loaded["train"], groups["train"], config, own_test, notes)
@@ -267,9 +260,7 @@ def _names(sources: Sequence[_Source]) -> list[str]:
 
 def _overlap(train: Mixture, test: Mixture, digests: Mapping[str, str]) -> list[str]:
     """Notes on images (also copies under another name) and subjects that both sides show."""
-    shown = [
-        {digests.get(path, path): path for record in side for path in record.images} for side in (train, test)
-    ]
+    shown = [{digests.get(path, path): path for record in side for path in record.images} for side in (train, test)]
     people = [{record.subject for record in side if record.subject is not None} for side in (train, test)]
     notes = []
     images = sorted(path for content, path in shown[1].items() if content in shown[0])
@@ -294,6 +285,4 @@ def _no_rows(side: str, config: DataConfig, having: Collection[str], available: 
             f"the test side has no rows (data.split.test={config.split.test}): "
             'set data.test_files=[test.jsonl], mark rows with "split": "test", or raise data.split.test'
         )
-    return (
-        f"the {side} side has no rows: all rows of its files are marked for another side by their field split"
-    )
+    return f"the {side} side has no rows: all rows of its files are marked for another side by their field split"

@@ -106,9 +106,7 @@ class Mixture(Sequence[Record]):
         keep = {id(record) for record in filled(self.records, names)}
         return self._only([index for index, record in enumerate(self.records) if id(record) in keep])
 
-    def take(
-        self, amount: Amount, seed: int | None = None, name: str = "data.amount", kind: str = "rows"
-    ) -> Mixture:
+    def take(self, amount: Amount, seed: int | None = None, name: str = "data.amount", kind: str = "rows") -> Mixture:
         """`amount` of the rows; see `facial_r1.data.selection.take`. `kind` names the rows in messages."""
         seed = self.seed if seed is None else seed
         indices = choose(occurrences(self.records), rows_of(amount, len(self.records), name, kind), seed)
@@ -116,9 +114,7 @@ class Mixture(Sequence[Record]):
 
     def _only(self, indices: Sequence[int]) -> Mixture:
         records = [self.records[index] for index in indices]
-        return Mixture(
-            records, [self.parts[index] for index in indices], self.sources, self.seed, self.digests
-        )
+        return Mixture(records, [self.parts[index] for index in indices], self.sources, self.seed, self.digests)
 
     def summary(self) -> dict[str, Any]:
         """Counts over all rows (see `summarise`), repeats, and the table by source."""
@@ -179,13 +175,7 @@ class Mixture(Sequence[Record]):
 
 def _cell(value: Any) -> str:
     """Text of a table cell: a count of kinds for a mapping of counts."""
-    return (
-        str(len(value))
-        if isinstance(value, Mapping)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    return str(len(value)) if isinstance(value, Mapping) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def mix(
@@ -225,9 +215,7 @@ def mix(
 
 def _weighted(rows: list[Record], part: Part, seed: int) -> list[Record]:
     if not part.weight > 0:
-        raise InputError(
-            f"the weight of {part.name} is {part.weight}: give a positive number, 1 is each row once"
-        )
+        raise InputError(f"the weight of {part.name} is {part.weight}: give a positive number, 1 is each row once")
     times = floor(part.weight)
     rest = round((part.weight - times) * len(rows))
     extra = choose([(record.id, "weight") for record in rows], rest, seed)

@@ -46,9 +46,7 @@ def describe_problems(problems: Sequence[Problem], shown: int = SHOWN) -> str:
     rest = problems[shown:]
     if rest:
         counts = Counter(problem.field for problem in rest)
-        lines.append(
-            f"  and {len(rest)} more: " + ", ".join(f"{n} in {name}" for name, n in counts.most_common())
-        )
+        lines.append(f"  and {len(rest)} more: " + ", ".join(f"{n} in {name}" for name, n in counts.most_common()))
     return "\n".join(lines)
 
 
@@ -59,9 +57,7 @@ def fail(problems: Sequence[Problem]) -> None:
     what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     advice = ""
     if not any(problem.whole_file for problem in problems):
-        advice = (
-            "\ndata.on_error=skip leaves such rows out and lists them in skipped.jsonl of the run directory."
-        )
+        advice = "\ndata.on_error=skip leaves such rows out and lists them in skipped.jsonl of the run directory."
     raise InputError(f"{what} in the data:\n{describe_problems(problems)}{advice}")
 
 

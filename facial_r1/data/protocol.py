@@ -68,8 +68,7 @@ class Protocol:
         for spelling, label in self.aliases.items():
             if self.labels and label not in self.labels:
                 raise InputError(
-                    f"data.protocol.aliases.{spelling}={label}: not in data.protocol.labels; "
-                    + did_you_mean(label, self.labels)
+                    f"data.protocol.aliases.{spelling}={label}: not in data.protocol.labels; " + did_you_mean(label, self.labels)
                 )
             spellings[_plain(spelling)] = label
         return spellings
@@ -90,9 +89,7 @@ class Protocol:
         start = f"did you mean {self._spellings.get(close, close)!r}? Otherwise" if close else "map it with "
         if close:
             return f"{start} add it to data.protocol.labels (now {', '.join(self.labels)})"
-        return (
-            f"{start}data.protocol.aliases, or add it to data.protocol.labels (now {', '.join(self.labels)})"
-        )
+        return f"{start}data.protocol.aliases, or add it to data.protocol.labels (now {', '.join(self.labels)})"
 
     def action_unit(self, text: str | int) -> str | None:
         """The canonical code for `text` ("au01", 12, "AU 4"), or None when the protocol has no such unit."""
@@ -122,10 +119,7 @@ class Protocol:
         """Plain mapping with the keys of the YAML form."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
         lists = {"labels", "action_units", "published"}
-        return {
-            key: list(value) if key in lists else dict(value) if key == "aliases" else value
-            for key, value in values.items()
-        }
+        return {key: list(value) if key in lists else dict(value) if key == "aliases" else value for key, value in values.items()}
 
 
 def load_protocol(settings: Any = None) -> Protocol:
@@ -149,9 +143,7 @@ def load_protocol(settings: Any = None) -> Protocol:
     name = str(given.get("name") or "generic")
     base = _read(name if name in shipped_protocols() else "generic")
     _known_keys(given, "data.protocol")
-    return _build(
-        name, base | {key: value for key, value in given.items() if value not in (None, [], {}, ())}
-    )
+    return _build(name, base | {key: value for key, value in given.items() if value not in (None, [], {}, ())})
 
 
 def shipped_protocols() -> list[str]:
@@ -199,9 +191,7 @@ def _build(name: str, values: dict[str, Any]) -> Protocol:
 def _code(text: str | int) -> str:
     code = normalise_code(text)
     if code is None:
-        raise InputError(
-            f"data.protocol.action_units: {text!r} is no FACS code; {did_you_mean(str(text), ACTION_UNITS)}"
-        )
+        raise InputError(f"data.protocol.action_units: {text!r} is no FACS code; {did_you_mean(str(text), ACTION_UNITS)}")
     return code
 
 

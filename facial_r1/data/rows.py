@@ -30,17 +30,13 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Problem]:
             start = _first_character(stream)
             stream.seek(0)
             if not start:
-                yield Problem(
-                    str(path), 0, "file", "the file is empty", "give a file with one JSON object a line", True
-                )
+                yield Problem(str(path), 0, "file", "the file is empty", "give a file with one JSON object a line", True)
             elif start == b"[":
                 yield from _array(path, stream.read())
             else:
                 yield from _lines(path, stream)
     except (OSError, EOFError, zlib.error) as error:
-        yield Problem(
-            str(path), 0, "file", f"cannot be read: {error}", "check the file, or copy it again", True
-        )
+        yield Problem(str(path), 0, "file", f"cannot be read: {error}", "check the file, or copy it again", True)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -65,9 +61,7 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]] 
         try:
             text = raw.decode("utf-8-sig" if line == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            binary = (
-                b"\x00" in raw
-            )  # not a text file at all, so that every further line would fail the same way
+            binary = b"\x00" in raw  # not a text file at all, so that every further line would fail the same way
             yield _not_text(path, line, error, binary)
             if binary:
                 return
@@ -97,9 +91,7 @@ def _array(path: Path, raw: bytes) -> Iterator[tuple[int, dict[str, Any]] | Prob
         position = _skip_space(text, position)
         if text[position : position + 1] == "]":
             if first:
-                yield Problem(
-                    str(path), 0, "file", "the file is empty: []", "give a file with at least one row", True
-                )
+                yield Problem(str(path), 0, "file", "the file is empty: []", "give a file with at least one row", True)
             return
         if not first:
             if text[position : position + 1] != ",":
@@ -141,9 +133,7 @@ def _broken_array(path: Path, text: str, position: int, message: str) -> Problem
     return _broken(path, line, column, position, message, text, True)
 
 
-def _broken(
-    path: Path, line: int, column: int, position: int, message: str, text: str, whole_file: bool = False
-) -> Problem:
+def _broken(path: Path, line: int, column: int, position: int, message: str, text: str, whole_file: bool = False) -> Problem:
     around = text[max(0, position - _AROUND) : position + _AROUND].strip()
     reason = f"broken JSON at column {column}: {message}, near {around!r}"
     if not text[position:].strip() or "Unterminated" in message:

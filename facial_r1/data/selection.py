@@ -118,9 +118,7 @@ def divide(records: Sequence[Record], by: By = "subject", test: float = 0.1, see
     sides = _cut(records, groups, test, seed)
     nameless = sum(record.subject is None for record in records)
     if nameless and sides.test:
-        sides.notes.append(
-            f"{nameless} of {len(records)} rows have no subject: a person may be on both sides of the split"
-        )
+        sides.notes.append(f"{nameless} of {len(records)} rows have no subject: a person may be on both sides of the split")
     return sides
 
 

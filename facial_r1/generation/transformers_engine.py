@@ -42,7 +42,9 @@ class TransformersEngine:
         self.open_image, self.batch_size = open_image, batch_size
         tokenizer = processor.tokenizer
         ends = model.generation_config.eos_token_id
-        self._ends = tuple(sorted({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}))
+        self._ends = tuple(
+            sorted({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])})
+        )
         known = tokenizer.get_vocab()
         self._never = tuple(known[name] for name in PLACEHOLDERS if name in known)
         reason = prefix_decode.unsupported_reason(model)
@@ -55,7 +57,9 @@ class TransformersEngine:
     @torch.no_grad()
     def generate(self, requests: Sequence[Request], sampling: Sampling, seed: int) -> list[Completion]:
         """See `Engine.generate`. Sampling is seeded for each batch from `seed` and the keys of its requests."""
-        lengths = [sum(len(part.get("text", "")) for turn in request.messages for part in turn["content"]) for request in requests]
+        lengths = [
+            sum(len(part.get("text", "")) for turn in request.messages for part in turn["content"]) for request in requests
+        ]
         order = sorted(range(len(requests)), key=lambda index: (lengths[index], index))
         done: dict[int, Completion] = {}
         write = self._lean if self.path == "lean loop" else self._generate

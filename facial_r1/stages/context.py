@@ -76,4 +76,3 @@ def open_context(run: RunDirectory, job: Job, stop: StopRequest) -> Context:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     return Context(run, job, stop, rank, world)
-

@@ -16,7 +16,13 @@ def run(context: Context) -> dict[str, Any] | None:
     assert isinstance(stage, Eval)
     data = load_records(context)
     part = data.test if stage.split == "test" else data.train
-    rows = usable(context, part, "action units, a label or a description", lambda r: r.AUs is not None or bool(r.labels or r.description), None)
+    rows = usable(
+        context,
+        part,
+        "action units, a label or a description",
+        lambda r: r.AUs is not None or bool(r.labels or r.description),
+        None,
+    )
     if context.job.debug.dry_run:
         say(context, f"plan: {len(rows)} rows, one answer each of at most {stage.max_new_tokens} tokens")
         return None

@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image
 
 from facial_r1 import prompts
-from facial_r1.data import Data, Record, load_data, open_image, take, write_skipped
 from facial_r1.config.schema import Eval
+from facial_r1.data import Data, Record, load_data, open_image, take, write_skipped
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
 from facial_r1.training.arguments import training_dtype
@@ -105,7 +105,9 @@ def describe_rows(data: Data, files: Sequence[str]) -> Data:
     return dataclasses.replace(data, train=dataclasses.replace(data.train, records=records))
 
 
-def usable(context: Context, records: Sequence[Record], why: str, keep: Callable[[Record], bool], amount: float | int | None) -> list[Record]:
+def usable(
+    context: Context, records: Sequence[Record], why: str, keep: Callable[[Record], bool], amount: float | int | None
+) -> list[Record]:
     """The records a stage can use, then `amount` of them. What is left out is counted and said.
 
     Raises:
@@ -113,12 +115,17 @@ def usable(context: Context, records: Sequence[Record], why: str, keep: Callable
     """
     kept = [record for record in records if keep(record)]
     if not kept:
-        raise InputError(f"stage={context.job.stage.name}: none of the {len(records)} rows of data={context.job.data.name} has {why}")
+        raise InputError(
+            f"stage={context.job.stage.name}: none of the {len(records)} rows of data={context.job.data.name} has {why}"
+        )
     chosen = take(kept, amount, context.job.data.seed)
     if context.job.debug.limit:
         chosen = chosen[: context.job.debug.limit]
     if context.main:
-        say(context, f"{len(chosen)} rows of {len(records)} ({len(records) - len(kept)} without {why}, {len(kept) - len(chosen)} over the amount)")
+        say(
+            context,
+            f"{len(chosen)} rows of {len(records)} ({len(records) - len(kept)} without {why}, {len(kept) - len(chosen)} over the amount)",
+        )
     return chosen
 
 

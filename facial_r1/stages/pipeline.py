@@ -23,7 +23,6 @@ from facial_r1.stages.context import Context
 from facial_r1.stages.material import load_records, say
 from facial_r1.stages.ranks import barrier
 
-
 HEADLINE = ("reward/mean", "emotion/accuracy", "emotion/uar", "emotion/macro_f1", "au/macro_f1", "au/micro_f1", "au/subset_accuracy",
             "au/hallucinated", "text/rouge_l", "format/valid", "format/truncated")  # fmt: skip
 
@@ -35,18 +34,31 @@ def run(context: Context) -> dict[str, Any] | None:
     job = context.job
     data = load_records(context)
     if job.debug.dry_run:
-        say(context, f"plan: base, SFT, then {stage.rounds} round(s) of GRPO, synthesis, SFT; {len(data.test)} test rows after each")
+        say(
+            context,
+            f"plan: base, SFT, then {stage.rounds} round(s) of GRPO, synthesis, SFT; {len(data.test)} test rows after each",
+        )
         return None
     models: dict[str, RunDirectory] = {}
 
     models["base"] = step(context, "01_base", _job(job, stage.eval, init_from=job.init_from))
-    models["sft"] = step(context, "02_sft", _job(job, stage.sft, init_from=job.init_from, amount=stage.amounts.sft), after=models["base"])
+    models["sft"] = step(
+        context, "02_sft", _job(job, stage.sft, init_from=job.init_from, amount=stage.amounts.sft), after=models["base"]
+    )
     number, before = 3, models["sft"]
     for turn in range(1, stage.rounds + 1):
         name = "" if stage.rounds == 1 else str(turn)
-        grpo = step(context, f"{number:02d}_grpo{name}", _job(job, stage.grpo, init_from=before.path, amount=stage.amounts.grpo), after=before)
+        grpo = step(
+            context,
+            f"{number:02d}_grpo{name}",
+            _job(job, stage.grpo, init_from=before.path, amount=stage.amounts.grpo),
+            after=before,
+        )
         written = step(
-            context, f"{number + 1:02d}_synthesis{name}", _job(job, stage.synthesis, init_from=grpo.path, amount=stage.amounts.synthesis), after=grpo
+            context,
+            f"{number + 1:02d}_synthesis{name}",
+            _job(job, stage.synthesis, init_from=grpo.path, amount=stage.amounts.synthesis),
+            after=grpo,
         )
         refined = _job(job, stage.resft, init_from=grpo.path, amount=None)
         refined.data.descriptions = [str(written.path / "accepted.jsonl")]
@@ -133,7 +145,10 @@ def compare(context: Context, models: dict[str, RunDirectory]) -> dict[str, Any]
         found = dict(compare_evaluations(one[1], two[1]))
         shared = [key for key in one[2] if key in two[2] and one[2][key][0] is not None and two[2][key][0] is not None]
         found["reward/mean"] = paired_difference_of_means(
-            [one[2][key][0] for key in shared], [two[2][key][0] for key in shared], [one[2][key][1] for key in shared], seed=context.job.seed
+            [one[2][key][0] for key in shared],
+            [two[2][key][0] for key in shared],
+            [one[2][key][1] for key in shared],
+            seed=context.job.seed,
         )
         differences[f"{later} - {earlier}"] = found
     last = names[-1]

@@ -62,7 +62,14 @@ def check_answer(text: str, record: Record, settings: QualityControl, accepted: 
     parsed = parse(text)
     issues: list[Issue] = []
     if settings.format and (truncated or not parsed.valid):
-        issues.append(Issue("format", "the answer was cut off" if truncated or parsed.truncated else "the answer is not one <think> part followed by one <answer> part"))
+        issues.append(
+            Issue(
+                "format",
+                "the answer was cut off"
+                if truncated or parsed.truncated
+                else "the answer is not one <think> part followed by one <answer> part",
+            )
+        )
     if settings.action_units and record.AUs is not None:
         missing = [code for code in record.AUs if code not in parsed.action_units]
         extra = [code for code in parsed.action_units if code not in record.AUs]
@@ -71,14 +78,20 @@ def check_answer(text: str, record: Record, settings: QualityControl, accepted: 
         if extra:
             issues.append(Issue("action_units", f"these action units were named and are not present: {', '.join(extra)}"))
     if settings.labels and record.labels and not set(parsed.labels) & set(record.labels):
-        issues.append(Issue("label", f"the emotion is {record.labels[0]}, the answer said {', '.join(parsed.labels) or 'nothing'}"))
+        issues.append(
+            Issue("label", f"the emotion is {record.labels[0]}, the answer said {', '.join(parsed.labels) or 'nothing'}")
+        )
     found = _LEAK.search(parsed.thinking) if settings.leaks else None
     if found:
-        issues.append(Issue("leak", f"the reasoning refers to known labels (\"{found[0]}\"): argue from the face alone"))
+        issues.append(Issue("leak", f'the reasoning refers to known labels ("{found[0]}"): argue from the face alone'))
     words = len(parsed.thinking.split())
     if not settings.min_words <= words <= settings.max_words:
         issues.append(Issue("length", f"the reasoning has {words} words; it takes {settings.min_words} to {settings.max_words}"))
-    if not issues and accepted.count_like(text, settings.near_duplicate, settings.near_duplicates_allowed) > settings.near_duplicates_allowed:
+    if (
+        not issues
+        and accepted.count_like(text, settings.near_duplicate, settings.near_duplicates_allowed)
+        > settings.near_duplicates_allowed
+    ):
         issues.append(Issue("near_duplicate", "the same words were used for many faces: say it differently"))
     return issues
 

@@ -43,7 +43,12 @@ def generate_answers(
         for part in in_chunks(context, missing, chunk, "answering"):
             requests = [Request(record.id, chat(context, record, data), record.images) for record in part]
             for record, answer in zip(part, engine.generate(requests, sampling, context.job.seed), strict=True):
-                row = {"id": record.id, "completion": answer.text, "finish_reason": answer.finish_reason, "tokens": len(answer.token_ids)}
+                row = {
+                    "id": record.id,
+                    "completion": answer.text,
+                    "finish_reason": answer.finish_reason,
+                    "tokens": len(answer.token_ids),
+                }
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
     ranks.barrier()
@@ -89,7 +94,14 @@ def score_answers(
     for name, values in {"mean": total, **scores}.items():
         if any(value is not None for value in values):
             result.metrics[f"reward/{name}"] = interval_of_mean(values, clusters, resamples=resamples, seed=context.job.seed)
-    _write_samples(context, records, answers, data, {"reward/mean": total, **{f"reward/{name}": values for name, values in scores.items()}}, result)
+    _write_samples(
+        context,
+        records,
+        answers,
+        data,
+        {"reward/mean": total, **{f"reward/{name}": values for name, values in scores.items()}},
+        result,
+    )
     _write_confusion(context.run.path, result)
     summary = {
         "stage": context.job.stage.name,
@@ -101,7 +113,16 @@ def score_answers(
     return summary, result
 
 
-def evaluate_model(context: Context, loaded: Loaded, records: Sequence[Record], data: Data, max_new_tokens: int, resamples: int, chunk: int = 200, temperature: float = 0.0) -> dict[str, Any]:
+def evaluate_model(
+    context: Context,
+    loaded: Loaded,
+    records: Sequence[Record],
+    data: Data,
+    max_new_tokens: int,
+    resamples: int,
+    chunk: int = 200,
+    temperature: float = 0.0,
+) -> dict[str, Any]:
     """Answer and score `records`; the summary on rank 0, an empty mapping on the others."""
     if not records:
         say(context, "there is no test part, so nothing is evaluated (data.split.test or data.test_files)")

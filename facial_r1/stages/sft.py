@@ -51,10 +51,15 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
     ranks_ready(context)
     trackers = context.track(step_of(checkpoint))
-    trainer = build_trainer(context.job, stage, loaded.model, loaded.processor, examples, loaded.open_image, context.run.checkpoints)
+    trainer = build_trainer(
+        context.job, stage, loaded.model, loaded.processor, examples, loaded.open_image, context.run.checkpoints
+    )
     bar = BarCallback("SFT", ("loss", "token_accuracy"))
     install(trainer, TrackerCallback(trackers.log), StopCallback(context.stop), bar)
-    say(context, f"training on {len(rows)} descriptions ({len(examples) - len(rows)} of them also with the labels in the prompt), {'from ' + checkpoint.name if checkpoint else 'from ' + loaded.source}")
+    say(
+        context,
+        f"training on {len(rows)} descriptions ({len(examples) - len(rows)} of them also with the labels in the prompt), {'from ' + checkpoint.name if checkpoint else 'from ' + loaded.source}",
+    )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finish(context, trainer, loaded)
 

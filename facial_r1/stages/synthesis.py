@@ -16,8 +16,8 @@ from facial_r1.generation.transformers_engine import TransformersEngine
 from facial_r1.stages import ranks
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import chat, load_model, load_records, say, usable
-from facial_r1.stages.scoring import in_chunks
 from facial_r1.stages.quality import CHECKS, Accepted, Issue, check_answer
+from facial_r1.stages.scoring import in_chunks
 
 
 def run(context: Context) -> dict[str, Any] | None:
@@ -25,7 +25,13 @@ def run(context: Context) -> dict[str, Any] | None:
     stage = context.job.stage
     assert isinstance(stage, Synthesis)
     data = load_records(context)
-    rows = usable(context, data.train, "labels or action units to check against" + ("" if stage.include_described else ", and no description"), _open_to(stage), context.job.data.amount)
+    rows = usable(
+        context,
+        data.train,
+        "labels or action units to check against" + ("" if stage.include_described else ", and no description"),
+        _open_to(stage),
+        context.job.data.amount,
+    )
     if context.job.debug.dry_run:
         say(context, f"plan: {len(rows)} rows, at most {stage.attempts} attempts each")
         return None
@@ -73,7 +79,10 @@ def write_chunk(
         sampling = Sampling(
             temperature=0.0 if attempt == 1 else stage.temperature, top_p=stage.top_p, max_new_tokens=stage.max_new_tokens
         )
-        requests = [Request(f"{record.id}#{attempt}", _ask(context, stage, record, data, last.get(record.id)), record.images) for record in pending]
+        requests = [
+            Request(f"{record.id}#{attempt}", _ask(context, stage, record, data, last.get(record.id)), record.images)
+            for record in pending
+        ]
         answers = engine.generate(requests, sampling, context.job.seed + attempt)
         for record, answer in zip(pending, answers, strict=True):
             issues = check_answer(answer.text, record, stage.quality, accepted, truncated=answer.finish_reason == "length")
@@ -125,9 +134,19 @@ def collect(context: Context, stage: Synthesis, rows: Sequence[Record], model: s
         "reasons": dict(reasons.most_common()),
     }
     atomic.write_json(context.run.path / "yield.json", report)
-    say(context, f"accepted {len(kept)} of {len(rows)} ({len(kept) / len(rows):.0%}); rejected for " + (", ".join(f"{name} {count}" for name, count in reasons.most_common()) or "nothing"))
+    say(
+        context,
+        f"accepted {len(kept)} of {len(rows)} ({len(kept) / len(rows):.0%}); rejected for "
+        + (", ".join(f"{name} {count}" for name, count in reasons.most_common()) or "nothing"),
+    )
     value = report["yield"]
-    return {"stage": "synthesis", "metrics": {"synthesis/yield": {"value": value, "low": value, "high": value, "n": len(rows), "clusters": len(rows)}}, "failures": dict(reasons), "yield": report, "rows": len(rows)}
+    return {
+        "stage": "synthesis",
+        "metrics": {"synthesis/yield": {"value": value, "low": value, "high": value, "n": len(rows), "clusters": len(rows)}},
+        "failures": dict(reasons),
+        "yield": report,
+        "rows": len(rows),
+    }
 
 
 def read_journal(folder: Path) -> Iterable[dict[str, Any]]:
@@ -140,7 +159,9 @@ def read_journal(folder: Path) -> Iterable[dict[str, Any]]:
                 continue
 
 
-def _ask(context: Context, stage: Synthesis, record: Record, data: Data, before: tuple[str, list[Issue]] | None) -> list[dict[str, Any]]:
+def _ask(
+    context: Context, stage: Synthesis, record: Record, data: Data, before: tuple[str, list[Issue]] | None
+) -> list[dict[str, Any]]:
     hint = "labels" if stage.condition == "labels" else None
     if before is None or not stage.feedback:
         return chat(context, record, data, hint=hint)

@@ -129,18 +129,24 @@ def build_trainer(
 def end_tokens(model: Any, processor: Any) -> frozenset[int]:
     """Ids of the tokens that end a completion."""
     named = model.generation_config.eos_token_id
-    return frozenset({processor.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named] if named is not None else [])})
+    return frozenset(
+        {processor.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named] if named is not None else [])}
+    )
 
 
 class RolloutCallback(TrainerCallback):
     """Writes completions with their rewards, advantages and record ids as parquet, every so many steps."""
 
-    def __init__(self, trainer: Any, rows: Sequence[Row], folder: Path, every: int, shown: Callable[[int, str, list[dict[str, Any]]], None]) -> None:
+    def __init__(
+        self, trainer: Any, rows: Sequence[Row], folder: Path, every: int, shown: Callable[[int, str, list[dict[str, Any]]], None]
+    ) -> None:
         self._trainer, self._rows, self._folder, self._every, self._shown = trainer, rows, folder, every, shown
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         first = state.global_step == 1
-        if not state.is_world_process_zero or not (first or state.global_step % self._every == 0 or state.global_step == state.max_steps):
+        if not state.is_world_process_zero or not (
+            first or state.global_step % self._every == 0 or state.global_step == state.max_steps
+        ):
             return
         table = rollout_rows(self._trainer._logs, self._rows, args.num_generations, args.reward_weights, state.global_step)
         if not table:

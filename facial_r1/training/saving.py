@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def save_trained(job: Job, trainer: Any, processor: Any, source: str, folder: Pa
             _merge(job, partial, source)
         processor.save_pretrained(partial)
         (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle; resolved.yaml says the same
-        os.replace(partial, folder)
+        partial.replace(folder)
     trainer.accelerator.wait_for_everyone()
 
 

@@ -32,7 +32,11 @@ def path(newer: Path) -> dict[str, str]:
 
 def test_the_newer_version_is_the_one_tested(newer):
     done = subprocess.run(
-        [sys.executable, "-c", "import hydra; print(hydra.__version__)"], env={"PYTHONPATH": str(newer)}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", "import hydra; print(hydra.__version__)"],
+        env={"PYTHONPATH": str(newer)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == VERSION
 

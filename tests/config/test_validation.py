@@ -52,7 +52,10 @@ def test_several_errors_are_shown_together():
     ("overrides", "part"),
     [
         (["stage.per_device_batch_size=7"], "not divisible by the group size"),
-        (["stage.prompts_per_step=3", "stage.num_generations=3", "stage.per_device_batch_size=3", "launch=torchrun"], "a multiple of 2"),
+        (
+            ["stage.prompts_per_step=3", "stage.num_generations=3", "stage.per_device_batch_size=3", "launch=torchrun"],
+            "a multiple of 2",
+        ),
         (["stage.prompts_per_step=3", "stage.per_device_batch_size=64"], "it is then chosen to fit"),
         (["launch.processes=2"], "launch=torchrun"),
         (["model.image_size.mode=square", "model.image_size.side=null"], "needs a side"),

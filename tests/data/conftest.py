@@ -51,9 +51,7 @@ class Folder:
                 "meta_info": {},
                 "subject": f"{stem}-{index // 4}",
             }
-            rows.append(
-                row | {key: value(index) if callable(value) else value for key, value in fields.items()}
-            )
+            rows.append(row | {key: value(index) if callable(value) else value for key, value in fields.items()})
         return self.rows(name, rows)
 
 

@@ -38,9 +38,7 @@ def test_sides_and_amounts(cache):
 
 def test_every_face_is_coded_labelled_and_there(cache):
     data = load_data(config(cache))
-    assert all(
-        record.AUs is not None and record.labels and Path(record.images[0]).is_file() for record in data.train
-    )
+    assert all(record.AUs is not None and record.labels and Path(record.images[0]).is_file() for record in data.train)
     assert len(data.train.having("description")) == 7
 
 

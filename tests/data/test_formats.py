@@ -13,9 +13,7 @@ CODED = Protocol("coded", ("happiness",), empty_action_units="absent")
 
 
 def read(folder, row, protocol=None, name="a.jsonl"):
-    [record] = load_records(
-        folder.rows(name, [{"image": "face.png"} | row]), folder.images, protocol=protocol
-    )
+    [record] = load_records(folder.rows(name, [{"image": "face.png"} | row]), folder.images, protocol=protocol)
     return record
 
 
@@ -187,9 +185,7 @@ def test_a_misspelt_optional_field_is_noted(folder):
 
 
 def test_rows_of_one_split(folder):
-    file = folder.rows(
-        "a.jsonl", [{"image": "face.png", "split": side} for side in ("train", "test", "train")]
-    )
+    file = folder.rows("a.jsonl", [{"image": "face.png", "split": side} for side in ("train", "test", "train")])
     assert len(load_records(file, folder.images, split="train")) == 2
 
 

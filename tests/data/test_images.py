@@ -20,9 +20,7 @@ ORIENTATION = 0x0112
 def gradient(width: int = 40, height: int = 30) -> np.ndarray:
     """Red grows to the right, green downwards, so that every orientation looks different. (height, width, 3) uint8."""
     y, x = np.mgrid[0:height, 0:width]
-    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), np.full_like(x, 60)], -1).astype(
-        np.uint8
-    )
+    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), np.full_like(x, 60)], -1).astype(np.uint8)
 
 
 def pixels(path: Path, **options) -> np.ndarray:
@@ -41,13 +39,7 @@ def close(actual: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg", "gif"])
 def test_rgb_formats(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    options = (
-        {"lossless": True}
-        if suffix == "webp"
-        else {"quality": 95, "subsampling": 0}
-        if suffix == "jpg"
-        else {}
-    )
+    options = {"lossless": True} if suffix == "webp" else {"quality": 95, "subsampling": 0} if suffix == "jpg" else {}
     Image.fromarray(gradient()).save(path, **options)
     assert close(pixels(path), gradient(), {"jpg": 8, "gif": 24}.get(suffix, 0))
 
@@ -182,9 +174,7 @@ def test_meaningless_orientation_is_ignored(tmp_path, orientation):
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_is_ignored(tmp_path):
-    Image.fromarray(gradient()).save(
-        tmp_path / "a.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff", quality=95
-    )
+    Image.fromarray(gradient()).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff", quality=95)
     assert close(pixels(tmp_path / "a.jpg"), gradient(), 12)
 
 
@@ -192,15 +182,11 @@ def test_a_real_photograph_opens_upright(tmp_path):
     astronaut = pytest.importorskip("skimage.data").astronaut()  # public domain, ships with scikit-image
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    Image.fromarray(np.ascontiguousarray(stored(astronaut, 6))).save(
-        tmp_path / "a.jpg", exif=exif, quality=92
-    )
+    Image.fromarray(np.ascontiguousarray(stored(astronaut, 6))).save(tmp_path / "a.jpg", exif=exif, quality=92)
     seen = pixels(tmp_path / "a.jpg")
     assert seen.shape == astronaut.shape
     assert np.abs(seen - astronaut.astype(int)).mean() < 4
-    assert np.abs(seen[::-1] - astronaut.astype(int)).mean() > 40, (
-        "the measure tells upright from upside down"
-    )
+    assert np.abs(seen[::-1] - astronaut.astype(int)).mean() > 40, "the measure tells upright from upside down"
 
 
 # --- size and memory -----------------------------------------------------------------------------------------
@@ -289,9 +275,7 @@ def damaged(path: Path, kind: str) -> Path:
         return path / "gone.jpg"
     if kind == "folder":
         return path
-    file = path / {"heic": "a.heic", "png cut": "a.png", "png body": "a.png", "bomb": "a.png"}.get(
-        kind, "a.jpg"
-    )
+    file = path / {"heic": "a.heic", "png cut": "a.png", "png body": "a.png", "bomb": "a.png"}.get(kind, "a.jpg")
     if kind == "heic":
         file.touch()
     elif kind == "png cut":

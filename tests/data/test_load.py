@@ -92,9 +92,7 @@ def test_rows_say_on_which_side_they_are(folder):
 def test_rows_for_testing_are_not_trained_on_beside_test_files(folder):
     folder.faces("a.jsonl", 20, split=lambda index: "test" if index < 5 else "train")
     folder.faces("t.jsonl", 4)
-    data = load_data(
-        config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)])
-    )
+    data = load_data(config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)]))
     assert (len(data.train), len(data.test)) == (15, 4)
     assert "5 rows of data.files say that they are for test or validation: left out" in data.notes
 
@@ -137,9 +135,7 @@ def test_a_source_on_an_unknown_side(folder):
 
 def test_the_number_of_folders_of_a_source(folder):
     folder.faces("a.jsonl", 8)
-    with pytest.raises(
-        InputError, match=r"data\.sources\[0\]\.files names 1 file\(s\), data\.sources\[0\]\.images 2"
-    ):
+    with pytest.raises(InputError, match=r"data\.sources\[0\]\.files names 1 file\(s\), data\.sources\[0\]\.images 2"):
         load_data({"sources": [{"files": [str(folder.path / "a.jsonl")], "images": ["x", "y"]}]})
 
 
@@ -185,9 +181,7 @@ def test_an_amount_above_the_rows(folder):
 
 def test_skipped_rows_are_listed_and_counted_by_source(folder):
     folder.faces("a.jsonl", 20)
-    folder.faces(
-        "b.jsonl", 20, labels=lambda index: ["boredom"] if index == 3 else ["fear"], is_valid=lambda i: i != 5
-    )
+    folder.faces("b.jsonl", 20, labels=lambda index: ["boredom"] if index == 3 else ["fear"], is_valid=lambda i: i != 5)
     data = load_data(config(folder, ("a.jsonl", "b.jsonl"), on_error="skip"))
     assert [(problem.line, problem.field) for problem in data.problems] == [(4, "labels")]
     assert "1 bad rows were left out (data.on_error=skip)" in data.notes
@@ -212,9 +206,7 @@ def test_copies_of_an_image_on_both_sides_are_noted(folder):
     folder.faces("a.jsonl", 8)
     folder.faces("t.jsonl", 8)
     shutil.copy(folder.images / "a" / "0.png", folder.images / "t" / "5.png")
-    data = load_data(
-        config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)])
-    )
+    data = load_data(config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)]))
     assert [note for note in data.notes if "images are on" in note] == [
         f"1 images are on the train and the test side, for example {folder.images}/t/5.png"
     ]
@@ -223,9 +215,7 @@ def test_copies_of_an_image_on_both_sides_are_noted(folder):
 def test_subjects_on_both_sides_are_noted(folder):
     folder.faces("a.jsonl", 8, subject="F001")
     folder.faces("t.jsonl", 8, subject="F001")
-    data = load_data(
-        config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)])
-    )
+    data = load_data(config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)]))
     assert "1 subjects are on the train and the test side, for example F001" in data.notes
 
 
@@ -244,9 +234,7 @@ def test_the_fingerprint_is_of_content_not_of_place(folder, tmp_path):
     assert load_data({"files": [str(file)], "images": [str(images)]}).fingerprint == before
     lines = file.read_text().splitlines()
     file.write_text("\n".join(reversed(lines)))
-    assert load_data({"files": [str(file)], "images": [str(images)]}).fingerprint == before, (
-        "the order of rows"
-    )
+    assert load_data({"files": [str(file)], "images": [str(images)]}).fingerprint == before, "the order of rows"
 
 
 @pytest.mark.parametrize("change", ["text", "image"])

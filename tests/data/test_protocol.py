@@ -74,9 +74,7 @@ def test_a_label_outside_the_space_is_unknown_also_when_it_is_an_emotion():
 
 def test_units_outside_the_vocabulary_are_unknown():
     protocol = load_protocol("schematic")
-    assert [protocol.action_unit(text) for text in ("AU12", 12, "au 12", "AU14", "x")] == ["AU12"] * 3 + [
-        None
-    ] * 2
+    assert [protocol.action_unit(text) for text in ("AU12", 12, "au 12", "AU14", "x")] == ["AU12"] * 3 + [None] * 2
     assert "add it to data.protocol.action_units" in protocol.action_unit_fix("AU14")
 
 

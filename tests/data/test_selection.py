@@ -72,9 +72,7 @@ def test_rows_that_occur_twice_count_twice():
     assert len(set(ids(chosen))) > 7
 
 
-@pytest.mark.parametrize(
-    ("amount", "count"), [(None, 30), (7, 7), (7.0, 7), (1, 1), (1.0, 30), (0.1, 3), (0.5, 15), (0.001, 1)]
-)
+@pytest.mark.parametrize(("amount", "count"), [(None, 30), (7, 7), (7.0, 7), (1, 1), (1.0, 30), (0.1, 3), (0.5, 15), (0.001, 1)])
 def test_what_amounts_mean(amount, count):
     assert rows_of(amount, 30) == count
 
@@ -119,9 +117,7 @@ def test_another_seed_tests_other_people():
 
 def test_rows_without_subject_go_by_image_and_that_is_said():
     whole = rows(40)
-    twins = [
-        Record(**{**{name: getattr(r, name) for name in Record.__slots__}, "id": r.id + "b"}) for r in whole
-    ]
+    twins = [Record(**{**{name: getattr(r, name) for name in Record.__slots__}, "id": r.id + "b"}) for r in whole]
     sides = divide(whole + twins, test=0.25)
     shown = [{image for record in side for image in record.images} for side in (sides.train, sides.test)]
     assert not shown[0] & shown[1]
@@ -155,9 +151,7 @@ def test_the_field_split_goes_before_shares():
 
 
 def test_by_field_wants_the_field_on_every_row():
-    with pytest.raises(
-        InputError, match=r"/d.jsonl:1: split: 2 of 5 rows have none: add .* or set data.split.by=subject"
-    ):
+    with pytest.raises(InputError, match=r"/d.jsonl:1: split: 2 of 5 rows have none: add .* or set data.split.by=subject"):
         divide(rows(2) + rows(3, split="train"), "field")
 
 

@@ -30,7 +30,15 @@ def job(*overrides: str):
 
 def test_the_ranks_run_the_worker_only():
     line = command(RunDirectory(Path("/runs/x")), job("launch.processes=3"))
-    assert line[1:] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3", "--module", "facial_r1.worker", "/runs/x"]
+    assert line[1:] == [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=3",
+        "--module",
+        "facial_r1.worker",
+        "/runs/x",
+    ]
 
 
 def test_a_foreign_launcher_is_not_inherited():
@@ -59,7 +67,9 @@ def test_two_ranks_make_one_run_directory(stage, distributed, tmp_path, face_cac
 def test_evaluation_does_not_depend_on_the_number_of_ranks(tmp_path, face_cache, cold_start):
     common = ["stage=eval", f"init_from={cold_start}", *SMALL]
     one = run_directory(facial_r1(*common, f"output_root={tmp_path}/one", cache=face_cache))
-    two = run_directory(facial_r1(*common, "launch=torchrun", "launch.device=cpu", f"output_root={tmp_path}/two", cache=face_cache))
+    two = run_directory(
+        facial_r1(*common, "launch=torchrun", "launch.device=cpu", f"output_root={tmp_path}/two", cache=face_cache)
+    )
     texts = [{row["id"]: row["completion"] for row in map(json.loads, (run / "samples.jsonl").open())} for run in (one, two)]
     assert texts[0] == texts[1]
     assert json.loads((one / "summary.json").read_text())["metrics"] == json.loads((two / "summary.json").read_text())["metrics"]
@@ -71,7 +81,9 @@ def test_sigterm_leaves_no_rank_behind_and_the_run_resumable(tmp_path, face_cach
         "stage=sft", "launch=torchrun", "launch.device=cpu", *SMALL, "stage.max_steps=400", "stage.per_device_batch_size=4",
         "stage.evaluate=false", f"run_dir={tmp_path}/run",
     ]  # fmt: skip
-    parent = subprocess.Popen(application(*line), env=application_environment(face_cache), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        application(*line), env=application_environment(face_cache), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     run = RunDirectory(tmp_path / "run")
     wait_for(lambda: run.metrics.is_file() and run.metrics.stat().st_size > 0, parent)
     family = psutil.Process(parent.pid).children(recursive=True)
@@ -90,5 +102,3 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 180) -> None
         assert process.poll() is None, f"ended with {process.returncode} before it came to this"
         assert time.monotonic() < end, "took too long"
         time.sleep(0.05)
-
-

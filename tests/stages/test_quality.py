@@ -55,7 +55,9 @@ def test_records_are_checked_only_for_what_they_carry():
 
 
 def test_a_face_coded_without_units_rejects_invented_ones():
-    assert checks(write("The lips part a little (AU25).", "neutral"), Record("3", "d", ("a.png",), "", (), ("neutral",))) == ["action_units"]
+    assert checks(write("The lips part a little (AU25).", "neutral"), Record("3", "d", ("a.png",), "", (), ("neutral",))) == [
+        "action_units"
+    ]
 
 
 def test_near_duplicates_are_rejected_beyond_what_is_allowed():

@@ -18,9 +18,7 @@ def test_all_are_on_unless_something_is_in_the_way() -> None:
 
 def test_none_and_only() -> None:
     assert set(Efficiency.none().resolve({}).values()) == {"off: switched off"}
-    assert Efficiency.only("load_once") == Efficiency(
-        **{name: name == "load_once" for name in Efficiency().resolve({})}
-    )
+    assert Efficiency.only("load_once") == Efficiency(**{name: name == "load_once" for name in Efficiency().resolve({})})
 
 
 def test_the_configuration_has_the_same_switches() -> None:
