@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Test processes, each with one thread; a file's tests stay together so that they share what they prepared.
+TEST   := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: setup demo test test-fast lint format clean constraints
 
@@ -19,11 +21,11 @@ demo: $(STAMP)
 	$(BIN)/python -m facial_r1 experiment=demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(TEST)
 
 # Without the tests that train or start several processes.
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(TEST) -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

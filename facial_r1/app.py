@@ -224,14 +224,59 @@ def _split(argv: Sequence[str]) -> tuple[list[str], str | None, bool]:
 
 
 def _show(argv: list[str]) -> int:
-    """--help, --cfg, --info and shell completion, answered by Hydra itself; --cfg only for what validates."""
-    from facial_r1.multirun import hydra_main
-
-    if "--cfg" in argv or "-c" in argv:
+    """--help, --cfg, --info and shell completion. What people ask for daily is answered here, the rest by Hydra."""
+    if "--help" in argv or "-h" in argv:
+        print(help_text())
+        return DONE
+    wants_configuration = "--cfg" in argv or "-c" in argv
+    if wants_configuration:
         from facial_r1.config.compose import compose_tree
         from facial_r1.config.resolved import plain
         from facial_r1.config.validation import validate
 
-        shown = [item for item in argv if "=" in item and not item.startswith("-")]
-        validate(plain(compose_tree(shown)))
+        tree = compose_tree([item for item in argv if "=" in item and not item.startswith("-")])
+        validate(plain(tree))
+        options = [item for item in argv if item.startswith("-")]
+        if options in (["--cfg"], ["-c"]) and argv[argv.index(options[0]) + 1 :][:1] == ["job"]:
+            from omegaconf import OmegaConf
+
+            print(OmegaConf.to_yaml(tree), end="")
+            return DONE
+    from facial_r1.multirun import hydra_main
+
     return hydra_main(argv, lambda tree: None)
+
+
+def help_text() -> str:
+    """Usage, the groups with their options, the commands. Read off `conf/`, so that it is always what there is."""
+    from facial_r1 import commands
+    from facial_r1.config.paths import conf_dir
+
+    root = conf_dir()
+    groups = sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name != "local")
+    choices = [
+        f"  {folder.name + '=':<13}{', '.join(sorted(str(file.relative_to(folder).with_suffix('')) for file in folder.rglob('*.yaml')))}"
+        for folder in groups
+    ]
+    listed = [f"  {name:<13}{line}" for name, line in commands.describe().items()]
+    return "\n".join(
+        [
+            "facial_r1: a vision-language model through the R1 recipe for emotion understanding.",
+            "",
+            "Usage:  python -m facial_r1 [choice=option ...] [key=value ...]",
+            "        python -m facial_r1 -m key=a,b,c          runs every combination and ends with one table",
+            "        python -m facial_r1 <command> ...",
+            "",
+            "Choices",
+            *choices,
+            "",
+            "Often set",
+            "  stage.max_steps  stage.learning_rate  stage.num_generations  data.amount  reward.weights.<name>  seed",
+            "  init_from=latest|<run>|<folder>|<hub id>   launch.processes   launch.distributed   run_dir   resume=auto|never",
+            "",
+            "Commands",
+            *listed,
+            "",
+            "  --cfg job shows the composed configuration; --info, --hydra-help and -sc are Hydra's own.",
+        ]
+    )

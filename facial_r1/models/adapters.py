@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from facial_r1.config.schema import Lora
 from facial_r1.models.parts import parts
-
-
-class Lora(Protocol):
-    """What `facial_r1.config.schema.Lora` holds."""
-
-    enabled: bool
-    rank: int
-    alpha: int
-    dropout: float
-    targets: str
 
 
 def target_layers(model: PreTrainedModel, targets: str) -> list[str]:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from facial_r1.config.schema import ImageSize
 from facial_r1.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,15 +26,6 @@ logger = logging.getLogger(__name__)
 
 MAX_ASPECT = 200
 """Longest side over shortest beyond which Qwen's processors refuse an image; more extreme ones are stretched to it."""
-
-
-class ImageSize(Protocol):
-    """What `facial_r1.config.schema.ImageSize` holds."""
-
-    mode: str
-    side: int | None
-    min_pixels: int | None
-    max_pixels: int | None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import torch
 from huggingface_hub.errors import HFValidationError
@@ -22,30 +22,13 @@ from transformers import (
 )
 
 from facial_r1 import atomic
+from facial_r1.config.schema import Model as ModelConfig
 from facial_r1.errors import InputError
 from facial_r1.models import adapters, tiny
-from facial_r1.models.images import ImageSize, ImageSizer
+from facial_r1.models.images import ImageSizer
 from facial_r1.models.parts import freeze
 
-if TYPE_CHECKING:
-    from facial_r1.models.adapters import Lora
-
 FLASH_ATTENTION = "flash_attention_2"
-
-
-class ModelConfig(Protocol):
-    """What `facial_r1.config.schema.Model` holds, as far as loading goes."""
-
-    source: str
-    architecture: str
-    dtype: str
-    attention: str
-    image_size: ImageSize
-    freeze_vision: bool
-    freeze_projector: bool
-    gradient_checkpointing: bool
-    lora: Lora
-    max_position: int | None
 
 
 def load(

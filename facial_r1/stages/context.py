@@ -53,7 +53,7 @@ class Context:
         """
         if self.trackers is None:
             status = self.run.status()
-            lineage = {key: status.get(key) for key in ("stage", "name", "parent", "chain", "version", "data")}
+            lineage: Any = {key: status.get(key) for key in ("stage", "name", "parent", "chain", "version", "data")}
             self.trackers = tracking.open_trackers(
                 self.job.tracker, self.run.path, to_dict(self.job), lineage, active=self.main, resume_step=resume_step
             )

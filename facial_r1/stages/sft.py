@@ -21,7 +21,8 @@ def run(context: Context) -> dict[str, Any] | None:
     data = load_records(context)
     rows = usable(context, data.train, "a description", lambda record: bool(record.description), context.job.data.amount)
     if context.job.debug.dry_run:
-        return plan(context, stage, rows)
+        plan(context, stage, rows)
+        return None
     if not context.run.model.is_dir():
         train(context, stage, rows, data)
     loaded = load_model(context, train=False, source=str(context.run.model))

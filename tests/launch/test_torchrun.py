@@ -29,12 +29,12 @@ def job(*overrides: str):
 
 
 def test_the_ranks_run_the_worker_only():
-    line = command(RunDirectory(Path("/runs/x")), job("launch.processes=3"))
+    line = command(RunDirectory(Path("/runs/x")), job("launch.processes=2"))
     assert line[1:] == [
         "-m",
         "torch.distributed.run",
         "--standalone",
-        "--nproc-per-node=3",
+        "--nproc-per-node=2",
         "--module",
         "facial_r1.worker",
         "/runs/x",
