@@ -41,4 +41,4 @@ constraints: $(STAMP)
 	$(BIN)/python -m facial_r1.config.constraints > constraints.txt
 
 clean:
-	rm -rf outputs build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

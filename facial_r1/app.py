@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facial_r1 import runs
+from facial_r1 import atomic, runs
 from facial_r1.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,13 +80,13 @@ def run_one(overrides: Sequence[str], config_dir: str | None = None) -> int:
     """Compose, validate and run one job; print its run directory as the last line of standard output."""
     from facial_r1.config.compose import compose_tree
 
-    run, code = execute(compose_tree(overrides, config_dir), overrides, config_dir)
+    run, code = execute(compose_tree(overrides, config_dir))
     if code == DONE and run.path.exists():
         print(f"run: {run.path}", flush=True)
     return code
 
 
-def execute(tree: DictConfig, overrides: Sequence[str], config_dir: str | None = None) -> tuple[runs.RunDirectory, int]:
+def execute(tree: DictConfig) -> tuple[runs.RunDirectory, int]:
     """Validate a composed tree, find its starting weights, create its run directory and launch it.
 
     Raises:
@@ -99,7 +99,7 @@ def execute(tree: DictConfig, overrides: Sequence[str], config_dir: str | None =
     from facial_r1.launch import launch
 
     job = validate(plain(tree))
-    parent, source = _start(job, overrides, config_dir)
+    parent, source = _start(job, tree)
     tree = tree.copy()
     OmegaConf.set_struct(tree, False)
     for key in ("hydra", "experiment"):
@@ -110,7 +110,13 @@ def execute(tree: DictConfig, overrides: Sequence[str], config_dir: str | None =
         return _rehearse(tree, settled, job)
     run = runs.directory_for(settled, fresh=job.resume == "never")
     state = run.state()
+    if run.resolved.is_file() and state:
+        _check_same(run, settled)
+        if state != "finished":
+            atomic.write_text(run.resolved, resolved_yaml(tree))  # where it is shown may have changed
     if state == "finished":
+        if run.summary.is_file() and not run.report.is_file():
+            runs.build_report(run)
         _say(f"{run.path} is finished already; resume=never runs it again in a new directory")
         return run, DONE
     created = runs.create(
@@ -123,25 +129,36 @@ def execute(tree: DictConfig, overrides: Sequence[str], config_dir: str | None =
     return run, code
 
 
+def _check_same(run: runs.RunDirectory, settled: dict[str, Any]) -> None:
+    """Raise InputError when a run directory named by the user holds a run of another configuration."""
+    from facial_r1.config.resolved import load_resolved
+
+    if runs.identity(load_resolved(run.resolved)) != runs.identity(settled):
+        raise InputError(
+            f"run_dir={run.path} holds a run of another configuration (compare its resolved.yaml): "
+            "choose another run_dir, or leave it out"
+        )
+
+
 def _rehearse(tree: DictConfig, settled: dict[str, Any], job: Any) -> tuple[runs.RunDirectory, int]:
     """A dry run: the plan is printed from a folder that is gone afterwards."""
     import tempfile
 
+    from facial_r1 import worker
     from facial_r1.config.resolved import resolved_yaml
-    from facial_r1.launch import launch
 
     with tempfile.TemporaryDirectory(prefix="facial_r1-dry-run-") as folder:
         run = runs.RunDirectory(Path(folder) / runs.directory_for(settled).path.name)
         runs.create(run, resolved_yaml(tree), job.stage.name, None, [])
-        return run, launch(run, job)
+        return run, worker.run(run.path)
 
 
-def _start(job: Any, overrides: Sequence[str], config_dir: str | None) -> tuple[runs.RunDirectory | None, str | None]:
+def _start(job: Any, tree: DictConfig) -> tuple[runs.RunDirectory | None, str | None]:
     """The run whose weights a job starts from (None for a plain model) and what to put into `init_from`."""
     wanted = job.init_from
     if wanted is None:
         if job.model.cold_start and job.stage.name in ("grpo", "synthesis") and not job.debug.dry_run:
-            run = _cold_start(job, overrides, config_dir)
+            run = _cold_start(job, tree)
             return run, str(run.path)
         return None, None
     if wanted == "latest":
@@ -149,8 +166,8 @@ def _start(job: Any, overrides: Sequence[str], config_dir: str | None) -> tuple[
         found = runs.latest(Path(job.output_root).expanduser().absolute(), stages)
         if found is None:
             raise InputError(
-                f"init_from=latest: no finished {' or '.join(stages)} run below {job.output_root}. "
-                f"Run one first (python -m facial_r1 stage={stages[-1]}), or leave init_from out"
+                f"init_from=latest: no finished {' or '.join(name for group in stages for name in group)} run below "
+                f"{job.output_root}. Run one first (python -m facial_r1 stage={stages[-1][-1]}), or leave init_from out"
             )
         _say(f"init_from=latest is {found.path}")
         return found, str(found.path)
@@ -170,32 +187,28 @@ def _start(job: Any, overrides: Sequence[str], config_dir: str | None) -> tuple[
     return None, wanted
 
 
-def _cold_start(job: Any, overrides: Sequence[str], config_dir: str | None) -> runs.RunDirectory:
+def _cold_start(job: Any, tree: DictConfig) -> runs.RunDirectory:
     """The short SFT run behind a model that has never seen the answer format: found, or made now.
 
-    It is an ordinary run of `stage=sft` with this job's model, data and prompt, kept under the output root, so that
-    every job of a sweep starts from the same one.
+    It is an ordinary run of `stage=sft` with this job's model and prompt, kept under the output root, so that every job of
+    a sweep starts from the same one. It learns from drawn faces: a user's own rows need not carry descriptions.
     """
+    from omegaconf import OmegaConf
+
     from facial_r1.config.compose import compose_tree
 
-    kept = [item for item in overrides if _belongs_to_cold_start(item)]
-    kept += ["stage=sft", "run_name=cold_start", f"output_root={_quoted(job.output_root)}", "stage.evaluate=false"]
+    cold = compose_tree(["stage=sft", "run_name=cold_start", "stage.evaluate=false", "stage.hinted=0.5"])
+    OmegaConf.set_struct(cold, False)
+    for key in ("model", "prompt", "launch", "seed", "debug", "output_root"):
+        cold[key] = tree[key]
+    if job.data.kind == "schematic":
+        cold["data"] = tree["data"].copy()
+        cold["data"]["amount"] = cold["data"]["test_amount"] = None
     _say(f"model={job.model.name} has never seen the answer format: a short SFT comes first (once; init_from= skips it)")
-    run, code = execute(compose_tree(kept, config_dir), kept, config_dir)
+    run, code = execute(cold)
     if code != DONE:
         raise SystemExit(code)
     return run
-
-
-def _belongs_to_cold_start(override: str) -> bool:
-    key = override.lstrip("+~").split("=")[0].split("@")[0]
-    if key in ("data.amount", "data.test_amount"):
-        return False
-    return key.split(".")[0] in ("model", "data", "prompt", "launch", "seed", "debug")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _say(text: str) -> None:
@@ -234,7 +247,8 @@ def _show(argv: list[str]) -> int:
         from facial_r1.config.resolved import plain
         from facial_r1.config.validation import validate
 
-        tree = compose_tree([item for item in argv if "=" in item and not item.startswith("-")])
+        overrides, config_dir, _ = _split(argv)
+        tree = compose_tree(overrides, config_dir)
         validate(plain(tree))
         options = [item for item in argv if item.startswith("-")]
         if options in (["--cfg"], ["-c"]) and argv[argv.index(options[0]) + 1 :][:1] == ["job"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ def listening() -> Iterator[StopRequest]:
     def handle(number: int, frame: Any) -> None:
         if request.number is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if request.number is None:
+            os.write(2, b"\nfacial_r1: stopping after this step, with a checkpoint; Ctrl-C again stops at once\n")
         request.number = number
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _JOURNAL = "FACIAL_R1_SWEEP"
+_STOPPED = (130, 138, 143)
 
 
 def hydra_main(argv: Sequence[str], task: Callable[[DictConfig], Any]) -> int:
@@ -61,6 +62,8 @@ def run_many(argv: Sequence[str], overrides: Sequence[str], config_dir: str | No
             checked = validate(plain(compose_tree([*fixed, *job], config_dir)))
         except InputError as error:
             raise InputError(f"sweep point {' '.join(job)}: {error}") from None
+    if checked.run_dir is not None:
+        raise InputError(f"run_dir={checked.run_dir} would be shared by all jobs of the sweep: leave it out, or set output_root")
     root = Path(checked.output_root).expanduser().absolute()
     folder = root / "sweeps" / f"{checked.stage.name}-{hashlib.sha256(json.dumps(sorted(overrides)).encode()).hexdigest()[:8]}"
     journal = folder / "jobs.jsonl"
@@ -70,7 +73,7 @@ def run_many(argv: Sequence[str], overrides: Sequence[str], config_dir: str | No
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}. Choose another place with output_root=<folder>") from None
     print(f"facial_r1: sweep of {len(jobs)} jobs in {folder}", file=sys.stderr, flush=True)
-    os.environ[_JOURNAL] = json.dumps({"journal": str(journal), "folder": str(folder), "fixed": fixed, "config_dir": config_dir})
+    os.environ[_JOURNAL] = json.dumps({"journal": str(journal), "folder": str(folder), "fixed": fixed})
     try:
         code = hydra_main(argv, _one)
     finally:
@@ -101,7 +104,9 @@ def expand(overrides: Sequence[str]) -> tuple[list[str], list[list[str]]]:
             key = override.get_key_element()
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
         else:
-            fixed.append(text)
+            fixed.append(
+                text if text.startswith(("+", "~")) else f"{override.get_key_element()}={override.get_value_element_as_str()}"
+            )
     return fixed, [list(point) for point in itertools.product(*axes)]
 
 
@@ -127,7 +132,7 @@ def _one(tree: DictConfig) -> float | None:
         tree["run_dir"] = str(folder)
     reason = ""
     try:
-        run, code = execute(tree, overrides, sweep["config_dir"])
+        run, code = execute(tree)
         folder = run.path
     except InputError as error:
         code, reason = REFUSED, str(error)
@@ -140,6 +145,8 @@ def _one(tree: DictConfig) -> float | None:
         os.write(handle, line.encode())
     finally:
         os.close(handle)
+    if code in _STOPPED:  # Ctrl-C ends the sweep, not only this job; the same command continues
+        raise SystemExit(code)
     reward = runs.RunDirectory(folder).read_summary().get("metrics", {}).get("reward/mean", {})
     return reward.get("value")
 

@@ -27,13 +27,13 @@ from facial_r1.errors import InputError
 
 _log = logging.getLogger("facial_r1")
 
-# What `init_from=latest` looks for: the stage before, in the order of preference.
-STAGE_BEFORE: dict[str, tuple[str, ...]] = {
-    "sft": ("synthesis", "grpo"),
-    "grpo": ("sft",),
-    "synthesis": ("grpo", "sft"),
-    "eval": ("pipeline", "grpo", "sft"),
-    "pipeline": ("pipeline", "grpo", "sft"),
+# What `init_from=latest` looks for: groups of stages, the first that has a finished run; within a group the newest.
+STAGE_BEFORE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sft": (("synthesis",), ("grpo",)),
+    "grpo": (("sft",),),
+    "synthesis": (("grpo",), ("sft",)),
+    "eval": (("pipeline", "grpo", "sft"),),
+    "pipeline": (("pipeline", "grpo", "sft"),),
 }
 
 # Settings that say where or how to run and do not change what comes out.
@@ -124,6 +124,11 @@ def identity(tree: Mapping[str, Any]) -> str:
     kept = {key: value for key, value in tree.items() if key not in _NOT_IDENTITY}
     launch = dict(kept.get("launch") or {})
     kept["launch"] = {key: launch.get(key) for key in ("processes", "distributed")}
+    data = dict(kept.get("data") or {})
+    data.pop("cache", None)
+    data["schematic"] = {key: value for key, value in (data.get("schematic") or {}).items() if key != "workers"}
+    kept["data"] = data
+    kept["debug"] = {key: value for key, value in (kept.get("debug") or {}).items() if key != "verbose"}
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -158,27 +163,25 @@ def create(run: RunDirectory, resolved_yaml: str, stage: str, parent: Path | Non
     """
     if run.resolved.is_file() and run.status_file.is_file():
         return False
-    if run.path.is_dir() and any(run.path.iterdir()):
+    first = {
+        "state": "created",
+        "stage": stage,
+        "name": run.path.name,
+        "created": now(),
+        "parent": str(parent) if parent else None,
+        "chain": chain,
+        "version": {"package": facial_r1.__version__, "git": git_version()},
+    }
+    if run.path.is_dir() and any(child.name != run.resolved.name for child in run.path.iterdir()):
         raise InputError(f"{run.path} exists and is no run directory: choose another run_dir=")
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         atomic.write_text(run.resolved, resolved_yaml)
+        atomic.write_json(run.status_file, first)
     except OSError as error:
         raise InputError(
             f"cannot write {run.path}: {error.strerror or error}. Choose another place with output_root=<folder> or run_dir=<folder>"
         ) from None
-    atomic.write_json(
-        run.status_file,
-        {
-            "state": "created",
-            "stage": stage,
-            "name": run.path.name,
-            "created": now(),
-            "parent": str(parent) if parent else None,
-            "chain": chain,
-            "version": {"package": facial_r1.__version__, "git": git_version()},
-        },
-    )
     return True
 
 
@@ -198,22 +201,25 @@ def find(root: Path) -> Iterator[RunDirectory]:
             yield RunDirectory(file.parent)
 
 
-def latest(root: Path, stages: tuple[str, ...]) -> RunDirectory | None:
-    """The newest finished run of the first of `stages` that has one."""
-    runs = [(run, run.status()) for run in find(root)]
-    for stage in stages:
+def latest(root: Path, choices: tuple[tuple[str, ...], ...]) -> RunDirectory | None:
+    """The newest finished run of the first group of stages in `choices` that has one.
+
+    A cold start (the short SFT that the application makes by itself) is taken only when there is no other.
+    """
+    found = [(run, run.status()) for run in find(root)]
+    for stages in choices:
         finished = [
-            (status.get("ended", ""), run)
-            for run, status in runs
-            if status.get("stage") == stage and status.get("state") == "finished"
+            (not run.path.name.startswith("cold_start"), status.get("ended", ""), str(run.path), run)
+            for run, status in found
+            if status.get("stage") in stages and status.get("state") == "finished"
         ]
         if finished:
-            return max(finished, key=lambda pair: (pair[0], str(pair[1].path)))[1]
+            return max(finished, key=lambda entry: entry[:3])[3]
     return None
 
 
-def model_of(run: RunDirectory) -> Path:
-    """The model folder that a finished run stands for: its own, or the one it used (evaluation, synthesis).
+def model_of(run: RunDirectory) -> str:
+    """The folder, hub id or embedded model that a finished run stands for: its own, or the one it used.
 
     Raises:
         InputError: the run is not finished, or its model is gone.
@@ -225,10 +231,10 @@ def model_of(run: RunDirectory) -> Path:
             f"{': ' + status['reason'] if status.get('reason') else ''}. "
             "Finish it with its own command, or name a finished run"
         )
-    model = run.model if run.model.is_dir() else Path(str(status.get("model") or run.model))
-    if not model.exists() and not str(status.get("model", "")).startswith("embedded:"):
+    model = str(run.model) if run.model.is_dir() else str(status.get("model") or run.model)
+    if Path(model).is_absolute() and not Path(model).exists():
         raise InputError(f"init_from={run.path}: its model folder {model} is gone")
-    return Path(status["model"]) if str(status.get("model", "")).startswith("embedded:") else model
+    return model
 
 
 def chain_of(run: RunDirectory) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from facial_r1.config.resolved import load_resolved
 from facial_r1.config.schema import Job
 from facial_r1.config.validation import validate
-from facial_r1.errors import InputError
+from facial_r1.errors import Busy, InputError
 from facial_r1.interruption import Interrupted, listening
 from facial_r1.runs import RunDirectory, build_report, now
 
@@ -51,12 +51,17 @@ def run(path: str | Path) -> int:
             if summary:
                 build_report(folder)
         return 0
-    except InputError as error:
+    except Busy as error:
         print(f"facial_r1: {error}", file=sys.stderr, flush=True)
+        return 2
+    except InputError as error:
+        if rank == 0:
+            print(f"facial_r1: {error}", file=sys.stderr, flush=True)
         return _end(folder, rank, "refused" if fresh else "failed", str(error).splitlines()[0], 2)
     except (Interrupted, KeyboardInterrupt) as error:
         number = error.number if isinstance(error, Interrupted) else 2
-        print("facial_r1: interrupted; the same command continues", file=sys.stderr, flush=True)
+        if rank == 0:
+            print("facial_r1: interrupted; the same command continues", file=sys.stderr, flush=True)
         return _end(folder, rank, "interrupted", f"signal {number}", 128 + number)
     except Exception as error:  # the boundary of the process: log it whole, show one line
         _log.error("%s", traceback.format_exc())
@@ -70,6 +75,8 @@ def run(path: str | Path) -> int:
 
 
 def _end(folder: RunDirectory, rank: int, state: str, reason: str, code: int) -> int:
+    if state == "interrupted" and folder.state() == "failed":
+        return code  # another rank fell over and took this one with it
     if rank == 0 or state == "failed":
         folder.update_status(state=state, ended=now(), reason=reason, exit_code=code)
     return code
@@ -84,7 +91,7 @@ def _claim(folder: RunDirectory) -> None:
     if status.get("state") == "running" and owner.get("host") == socket.gethostname():
         try:
             if psutil.Process(owner["pid"]).create_time() == owner.get("began") and owner["pid"] != os.getpid():
-                raise InputError(f"{folder.path}: process {owner['pid']} is working on this run; wait for it or stop it")
+                raise Busy(f"{folder.path}: process {owner['pid']} is working on this run; wait for it or stop it")
         except psutil.NoSuchProcess:
             pass
     me = psutil.Process()
@@ -140,5 +147,15 @@ def _leave_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
+def _as_rank(path: str) -> int:
+    """Run as a rank of torchrun. Ends that are told elsewhere (status.json, one line) are no failures to the launcher,
+    which would print a traceback of its own."""
+    from facial_r1.launch.torchrun import die_with_parent
+
+    die_with_parent()
+    code = run(path)
+    return code if code == 1 else 0
+
+
 if __name__ == "__main__":
-    raise SystemExit(run(sys.argv[1]))
+    raise SystemExit(_as_rank(sys.argv[1]) if "RANK" in os.environ else run(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Shared by all tests: quiet libraries, one thread each, no network, a cache of drawn faces for the session."""
+"""Shared by all tests: quiet libraries, no network, a cache of drawn faces for the session."""
 
 from __future__ import annotations
 

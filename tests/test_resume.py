@@ -25,6 +25,8 @@ def killed(line: list[str], cache: Path, moment: Callable[[], bool]) -> None:
     finally:
         process.kill()
         process.wait()
+    folder = next(item.removeprefix("run_dir=") for item in line if item.startswith("run_dir="))
+    assert RunDirectory(Path(folder)).state() == "running", "it had ended before it could be killed"
 
 
 def same_weights(one: Path, two: Path) -> bool:

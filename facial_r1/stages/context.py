@@ -38,7 +38,7 @@ class Context:
             return self.job.model.source, None
         run = RunDirectory(Path(wanted))
         if run.status_file.is_file():
-            return str(runs.model_of(run)), run.path
+            return runs.model_of(run), run.path
         return wanted, None
 
     def child(self, name: str, job: Job) -> Context:
@@ -67,11 +67,10 @@ class Context:
 
 
 def open_context(run: RunDirectory, job: Job, stop: StopRequest) -> Context:
-    """The context of this process, from the environment that torchrun sets (one rank without it).
-
-    The process group is opened here, before any library does it its own way.
-    """
+    """The context of this process, from the environment that torchrun sets (one rank without it)."""
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if job.debug.dry_run:
+        world = job.launch.processes  # one process plans for all ranks
     if job.launch.device == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
         os.environ.setdefault("DS_ACCELERATOR", "cpu")

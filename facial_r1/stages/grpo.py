@@ -6,11 +6,11 @@ from typing import Any
 
 from facial_r1.config.schema import GRPO
 from facial_r1.data import Record
+from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
 from facial_r1.stages.scoring import evaluate_model
-from facial_r1.stages.sft import finish, ranks_ready, step_of
-from facial_r1.training.arguments import last_checkpoint
+from facial_r1.stages.sft import checkpoint_of, finish, fit, step_of
 
 
 def run(context: Context) -> dict[str, Any] | None:
@@ -19,11 +19,17 @@ def run(context: Context) -> dict[str, Any] | None:
     assert isinstance(stage, GRPO)
     data = load_records(context)
     rows = usable(context, data.train, "action units or a label", _scorable(data), context.job.data.amount)
+    if len(rows) < stage.prompts_per_step:
+        raise InputError(
+            f"stage.prompts_per_step={stage.prompts_per_step}: only {len(rows)} rows can be used, which is no whole step. "
+            f"Set it to {len(rows)} or less, or raise data.amount"
+        )
     say(context, arithmetic(stage, context.world, len(rows)))
     if context.job.debug.dry_run:
         return None
     if not context.run.model.is_dir():
         train(context, stage, rows, data)
+    context.track()
     loaded = load_model(context, train=False, source=str(context.run.model))
     summary: dict[str, Any] = {"stage": "grpo", "metrics": {}, "failures": {}, "rows": len(rows)}
     if stage.evaluate:
@@ -43,8 +49,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
 
     loaded = load_model(context, train=True)
     prompts = [Row(chat(context, record, data), record.images, record.to_json()) for record in rows]
-    checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
-    ranks_ready(context)
+    checkpoint = checkpoint_of(context)
     trackers = context.track(step_of(checkpoint))
     trainer = build_trainer(
         context.job, stage, context.world, loaded.model, loaded.processor, prompts, loaded.open_image,
@@ -58,7 +63,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
         BarCallback("GRPO", ("reward/mean", "completions/mean_length")),
     )
     say(context, f"from {checkpoint.name if checkpoint else loaded.source}; rewards: {', '.join(context.job.reward.weights)}")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    fit(trainer, checkpoint)
     finish(context, trainer, loaded)
 
 

@@ -40,18 +40,25 @@ def load_records(context: Context) -> Data:
     Raises:
         InputError: the data breaks its contract, or an interrupted run would continue on other data.
     """
-    from facial_r1.stages.ranks import barrier
+    from facial_r1.stages import ranks
 
+    problem = None
+    if context.main:  # what is wrong is found once and told to all, so that no rank waits for one that has left
+        try:
+            data = _read(context)
+            _note_data(context, data)
+        except InputError as error:
+            problem = str(error)
+    problem = ranks.share(problem)
+    if problem:
+        raise InputError(problem)
+    return data if context.main else _read(context)
+
+
+def _read(context: Context) -> Data:
     if "rows" not in context.shared:
-        if not context.main:
-            barrier()
         context.shared["rows"] = _load(context)
-        if context.main:
-            barrier()
-    data = describe_rows(context.shared["rows"], context.job.data.descriptions)
-    if context.main:
-        _note_data(context, data)
-    return data
+    return describe_rows(context.shared["rows"], context.job.data.descriptions)
 
 
 def _load(context: Context) -> Data:
@@ -95,9 +102,12 @@ def describe_rows(data: Data, files: Sequence[str]) -> Data:
         path = path / "accepted.jsonl" if path.is_dir() else path
         if not path.is_file():
             raise InputError(f"data.descriptions: {path} does not exist; name the accepted.jsonl of a finished synthesis run")
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            written[row["id"]] = row["description"]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                written[row["id"]] = row["description"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{path}:{number}: no row with id and description ({error}); name an accepted.jsonl") from None
     known = {record.id for record in data.train}
     if written and not known & written.keys():
         raise InputError(f"data.descriptions: none of the {len(written)} ids in {', '.join(files)} is among the rows of the data")
@@ -136,10 +146,13 @@ def load_model(context: Context, *, train: bool, source: str | None = None) -> L
 
     found = source or context.source()[0]
     where = ranks.device(context.job.launch.device)
+    # Weights that are trained whole stay in float32 (an update of 1e-6 is below what bfloat16 resolves), unless DeepSpeed
+    # keeps its own float32 copies; the forward pass is in mixed precision either way.
+    sharded = context.job.launch.distributed in ("zero2", "zero3")
     model, processor = models.load(
         context.job.model,
         found,
-        dtype=training_dtype(context.job),
+        dtype=None if train and not sharded else training_dtype(context.job),
         device=None if train and context.job.launch.distributed == "zero3" else where,
         train=train,
     )

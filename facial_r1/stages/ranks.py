@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from typing import Any
 
 import torch
 
@@ -32,3 +33,13 @@ def device(wanted: str = "auto") -> torch.device:
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def share(value: Any) -> Any:
+    """Rank 0's value on every rank; the value itself with one rank."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return value
+    join_group()
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0, device=device())
+    return box[0]

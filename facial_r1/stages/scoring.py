@@ -132,6 +132,9 @@ def evaluate_model(
     if answers is None:
         return {}
     summary, _ = score_answers(context, records, answers, data, resamples)
+    if context.trackers is not None and context.job.stage.name == "eval":
+        shown = {f"eval/{name}": figure["value"] for name, figure in summary["metrics"].items() if figure["value"] is not None}
+        context.trackers.log(0, shown)
     if context.trackers is not None and context.run.path.joinpath("confusion.png").is_file():
         context.trackers.image(0, "confusion", context.run.path / "confusion.png")
     say(context, headline(summary))

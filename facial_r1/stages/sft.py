@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def run(context: Context) -> dict[str, Any] | None:
         return None
     if not context.run.model.is_dir():
         train(context, stage, rows, data)
+    context.track()
     loaded = load_model(context, train=False, source=str(context.run.model))
     summary: dict[str, Any] = {"stage": "sft", "metrics": {}, "failures": {}, "rows": len(rows)}
     if stage.evaluate:
@@ -49,8 +51,7 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
         for index, record in enumerate(rows)
         if _hinted(index, stage.hinted)
     ]
-    checkpoint = last_checkpoint(context.run.checkpoints, clean=context.main)
-    ranks_ready(context)
+    checkpoint = checkpoint_of(context)
     trackers = context.track(step_of(checkpoint))
     trainer = build_trainer(
         context.job, stage, loaded.model, loaded.processor, examples, loaded.open_image, context.run.checkpoints
@@ -61,7 +62,7 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
         context,
         f"training on {len(rows)} descriptions ({len(examples) - len(rows)} of them also with the labels in the prompt), {'from ' + checkpoint.name if checkpoint else 'from ' + loaded.source}",
     )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    fit(trainer, checkpoint)
     finish(context, trainer, loaded)
 
 
@@ -70,19 +71,37 @@ def step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.name.split("-")[-1]) if checkpoint else 0
 
 
-def ranks_ready(context: Context) -> None:
-    """Let rank 0 tidy checkpoints before the others look; the trainer opens the process group itself."""
-    if context.world > 1 and context.job.launch.distributed in ("none", "ddp"):
-        ranks.barrier()
+def checkpoint_of(context: Context) -> Path | None:
+    """The newest complete checkpoint of this run; what a kill cut off is taken away before other ranks look."""
+    if context.main:
+        last_checkpoint(context.run.checkpoints, clean=True)
+    ranks.barrier()
+    return last_checkpoint(context.run.checkpoints, clean=False)
+
+
+def fit(trainer: Any, checkpoint: Path | None) -> None:
+    """Train to the end. From a checkpoint of the last step only the weights are taken, for nothing is left to do."""
+    if checkpoint is not None:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        if state["global_step"] >= state["max_steps"]:
+            trainer._load_from_checkpoint(str(checkpoint))
+            trainer.state.global_step = trainer.state.max_steps = state["max_steps"]
+            return
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 def finish(context: Context, trainer: Any, loaded: Loaded) -> None:
     """Save the trained model, atomically, on rank 0; raise `Interrupted` when training was stopped early."""
+    from transformers.integrations import unset_hf_deepspeed_config
+
     from facial_r1.training.saving import save_trained
 
-    context.stop.check()
-    save_trained(context.job, trainer, loaded.processor, loaded.source, context.run.model)
-    ranks.barrier()
+    if trainer.state.global_step < trainer.state.max_steps:
+        context.stop.check()
+    if trainer.state.global_step == 0:
+        raise RuntimeError("no optimizer step was taken: the rows do not fill one batch")
+    save_trained(trainer, loaded.processor, context.run.model)
+    unset_hf_deepspeed_config()  # else the evaluation's model would be loaded in shards
     if context.main:
         context.run.update_status(model=str(context.run.model))
 

@@ -35,13 +35,18 @@ def run(context: Context) -> dict[str, Any] | None:
     if context.job.debug.dry_run:
         say(context, f"plan: {len(rows)} rows, at most {stage.attempts} attempts each")
         return None
+    trackers = context.track()
     loaded = load_model(context, train=False)
     if context.main:
         context.run.update_status(model=loaded.source)
     engine = TransformersEngine(loaded.model, loaded.processor, loaded.open_image, context.job.generation.batch_size)
     write_all(context, stage, engine, rows, data)
     ranks.barrier()
-    return collect(context, stage, rows, loaded.source) if context.main else {}
+    if not context.main:
+        return {}
+    summary = collect(context, stage, rows, loaded.source)
+    trackers.log(0, {"synthesis/yield": summary["yield"]["yield"]})
+    return summary
 
 
 def write_all(context: Context, stage: Synthesis, engine: TransformersEngine, rows: Sequence[Record], data: Data) -> None:
@@ -113,7 +118,7 @@ def collect(context: Context, stage: Synthesis, rows: Sequence[Record], model: s
             "run": str(context.run.path),
             "attempt": row["attempt"],
             "checks": {name: name not in failed for name in CHECKS},
-            "conditioned_on": stage.condition,
+            "conditioned_on": "labels" if stage.feedback and row["attempt"] > 1 else stage.condition,
         }
         entry = {**record.to_json(), "description": row["completion"]}
         entry["meta_info"] = {**record.meta_info, "provenance": provenance}

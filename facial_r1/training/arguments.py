@@ -11,9 +11,6 @@ import torch
 
 from facial_r1.config.schema import Job, Optimisation
 
-# Optimizer steps that fit any run; the trainers want a number where epochs decide.
-_EPOCHS_DECIDE = -1
-
 
 def on_cpu(job: Job) -> bool:
     """Whether the job trains on the CPU."""
@@ -41,7 +38,7 @@ def shared_arguments(job: Job, stage: Optimisation, output_dir: Path, batch_size
         "max_grad_norm": stage.max_grad_norm,
         "adam_beta2": stage.adam_beta2,
         "num_train_epochs": stage.epochs,
-        "max_steps": stage.max_steps if stage.max_steps > 0 else _EPOCHS_DECIDE,
+        "max_steps": stage.max_steps or -1,
         "save_strategy": "steps",
         "save_steps": stage.save_steps,
         "save_total_limit": stage.keep_checkpoints,

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any
 
-from facial_r1.config.schema import Job, Lora
+from facial_r1 import models
 
 
-def save_trained(job: Job, trainer: Any, processor: Any, source: str, folder: Path) -> None:
+def save_trained(trainer: Any, processor: Any, folder: Path) -> None:
     """Save the trained weights, the processor and the generation settings. Every rank must call it.
 
-    Sharded weights (ZeRO-3) are gathered by the trainer; adapters (LoRA) are merged into the weights they started from.
+    Sharded weights (ZeRO-3) are gathered on the first rank; adapters (LoRA) are merged in memory.
 
     Args:
-        job: the job, for the model's settings.
         trainer: a Hugging Face trainer.
         processor: saved with the model, so that the folder stands alone.
-        source: the folder or hub id that training started from.
         folder: where the model goes.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    main = trainer.is_world_process_zero()
-    if main and partial.exists():
-        shutil.rmtree(partial)
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_deepspeed_enabled else None
+    if trainer.is_world_process_zero():
+        models.save(trainer.accelerator.unwrap_model(trainer.model), processor, folder, state=state)
     trainer.accelerator.wait_for_everyone()
-    trainer.save_model(str(partial))
-    trainer.accelerator.wait_for_everyone()
-    if main:
-        if job.model.lora.enabled:
-            _merge(job, partial, source)
-        processor.save_pretrained(partial)
-        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle; resolved.yaml says the same
-        partial.replace(folder)
-    trainer.accelerator.wait_for_everyone()
-
-
-def _merge(job: Job, adapter: Path, source: str) -> None:
-    from peft import PeftModel
-
-    from facial_r1 import models
-
-    base, _ = models.load(dataclasses.replace(job.model, lora=Lora()), source, train=False)
-    merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    for file in adapter.glob("adapter_*"):
-        file.unlink()
-    merged.save_pretrained(adapter)
