@@ -80,7 +80,7 @@ def score_answers(
     result = evaluate(
         texts,
         rows,
-        vocabulary=list(data.protocol.action_units),
+        vocabulary=list(data.protocol.vocabulary),
         labels=list(data.protocol.labels),
         resamples=resamples,
         seed=context.job.seed,

@@ -13,6 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from facial_r1.config.schema import SFT, Job
+from facial_r1.errors import InputError
 from facial_r1.training.arguments import shared_arguments
 from facial_r1.training.checkpoint_weights import ReloadsWeights
 
@@ -36,7 +37,7 @@ def render(processor: Any, example: Example) -> tuple[str, str]:
     answer = {"role": "assistant", "content": [{"type": "text", "text": example.completion}]}
     whole = processor.apply_chat_template([*example.messages, answer], tokenize=False)
     if not whole.startswith(prompt):
-        raise ValueError("the chat template rewrites the prompt once it is answered; such templates cannot be trained on")
+        raise InputError("the chat template rewrites the prompt once it is answered; such templates cannot be trained on")
     return prompt, whole[len(prompt) :].rstrip()
 
 

@@ -19,6 +19,7 @@ from facial_r1.config.compose import compose_tree
 from facial_r1.config.resolved import plain
 from facial_r1.config.schema import SFT
 from facial_r1.config.validation import validate
+from facial_r1.errors import InputError
 from facial_r1.models.parts import parts
 from facial_r1.training.saving import save_trained
 from facial_r1.training.sft import Example, ImageTextCollator, build_trainer, render
@@ -151,7 +152,7 @@ class Rewriting:
 
 
 def test_a_template_that_rewrites_the_answered_prompt_is_refused() -> None:
-    with pytest.raises(ValueError, match="rewrites the prompt"):
+    with pytest.raises(InputError, match="rewrites the prompt"):
         render(Rewriting(), EXAMPLES[0])
 
 
