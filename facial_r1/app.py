@@ -197,7 +197,8 @@ def _cold_start(job: Any, tree: DictConfig) -> runs.RunDirectory:
 
     from facial_r1.config.compose import compose_tree
 
-    cold = compose_tree(["stage=sft", "run_name=cold_start", "stage.evaluate=false", "stage.hinted=0.5"])
+    hinted = 0.5 if job.stage.name == "synthesis" else 0.0  # synthesis asks with the labels in the prompt
+    cold = compose_tree(["stage=sft", "run_name=cold_start", "stage.evaluate=false", f"stage.hinted={hinted}"])
     OmegaConf.set_struct(cold, False)
     for key in ("model", "prompt", "launch", "seed", "debug", "output_root"):
         cold[key] = tree[key]

@@ -207,3 +207,24 @@ def test_no_earlier_run_for_latest(rows):
 
 def test_a_start_that_does_not_exist(rows):
     refused(run_on(rows, "init_from=./nowhere"), "./nowhere", "there is no such folder")
+
+
+# --- the short SFT before GRPO -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(["data=schematic", "data.amount=64"], "schematic"), (["data=jsonl", "data.files=[a.jsonl]"], "schematic")]
+)
+def test_the_cold_start_learns_from_drawn_faces_whatever_the_data(monkeypatch, data, kind):
+    """A user's own rows need not carry descriptions, and a sweep over amounts shares one start."""
+    from facial_r1 import app
+    from facial_r1.config.compose import compose_tree
+    from facial_r1.config.resolved import plain
+    from facial_r1.config.validation import validate
+
+    seen = []
+    monkeypatch.setattr(app, "execute", lambda tree: (seen.append(validate(plain(tree))), (RunDirectory(Path("x")), 0))[1])
+    tree = compose_tree(["stage=grpo", "seed=3", "prompt=facial_r1", *data])
+    app._cold_start(validate(plain(tree)), tree)
+    (cold,) = seen
+    assert (cold.stage.name, cold.data.kind, cold.data.amount, cold.seed, cold.prompt.name) == ("sft", kind, None, 3, "facial_r1")

@@ -123,3 +123,18 @@ def test_changed_data_is_not_mixed_into_a_cut_off_run(tmp_path, face_cache):
     done = facial_r1(*line, cache=face_cache)
     assert done.returncode == 2 and "the data changed" in done.stderr, done.stderr
     assert run.checkpoints.is_dir()
+
+
+def test_a_pipeline_goes_on_in_the_step_that_was_cut_off(tmp_path, face_cache):
+    run = RunDirectory(tmp_path / "run")
+    line = [
+        "stage=pipeline", *SMALL, "stage.sft.epochs=6", "stage.sft.per_device_batch_size=4", "stage.sft.save_steps=4",
+        "stage.grpo.max_steps=1", "stage.grpo.prompts_per_step=2", "stage.grpo.num_generations=2", "stage.synthesis.attempts=1",
+        "stage.resft.epochs=1", f"run_dir={run.path}",
+    ]  # fmt: skip
+    killed(line, face_cache, lambda: (run.path / "02_sft" / "checkpoints" / "checkpoint-4").is_dir())
+    base = (run.path / "01_base" / "summary.json").stat().st_mtime_ns
+    run_directory(facial_r1(*line, cache=face_cache, timeout=600))
+    assert (run.path / "01_base" / "summary.json").stat().st_mtime_ns == base, "a finished step was run again"
+    assert steps_of(run.path / "02_sft") == sorted(set(steps_of(run.path / "02_sft")))
+    assert list(run.read_summary()["models"]) == ["base", "sft", "grpo", "synthesis"]
