@@ -46,7 +46,7 @@ def context(run: Run, models: Mapping[str, Run]) -> dict[str, Any]:
     blocks = _blocks(run, models)
     training = []
     for child, _, name in sub_runs(run):
-        if not child.metrics:
+        if not any(row.get("step") for row in child.metrics):  # an evaluation logs its figures at step 0
             continue
         main, other, remarks = training_charts(child.metrics)
         extra = length_chart(length_against_reward(child)) if child.rollouts else None
