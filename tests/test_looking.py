@@ -18,7 +18,9 @@ FACES = ["data.schematic.train=160", "data.schematic.test=140", "data.schematic.
 def reader(tmp_path_factory: pytest.TempPathFactory, face_cache: Path) -> Path:
     """An SFT run on 160 drawn faces."""
     folder = tmp_path_factory.mktemp("reader")
-    return run_directory(facial_r1("stage=sft", *FACES, "stage.epochs=14", f"run_dir={folder}/run", cache=face_cache, timeout=600))
+    return run_directory(
+        facial_r1("stage=sft", *FACES, "stage.epochs=14", f"run_dir={folder}/run", cache=face_cache, timeout=600)
+    )
 
 
 def test_the_model_reads_faces_of_people_it_has_not_seen(reader):
