@@ -265,14 +265,9 @@ def _show(argv: list[str]) -> int:
 def help_text() -> str:
     """Usage, the groups with their options, the commands. Read off `conf/`, so that it is always what there is."""
     from facial_r1 import commands
-    from facial_r1.config.paths import conf_dir
+    from facial_r1.config.paths import groups, options
 
-    root = conf_dir()
-    groups = sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name != "local")
-    choices = [
-        f"  {folder.name + '=':<13}{', '.join(sorted(str(file.relative_to(folder).with_suffix('')) for file in folder.rglob('*.yaml')))}"
-        for folder in groups
-    ]
+    choices = [f"  {group + '=':<13}{', '.join(options(group))}" for group in groups()]
     listed = [f"  {name:<13}{line}" for name, line in commands.describe().items()]
     return "\n".join(
         [

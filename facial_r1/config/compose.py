@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from facial_r1.config.paths import conf_dir
+from facial_r1.config.paths import conf_dir, groups, options
 from facial_r1.config.resolved import plain
 from facial_r1.config.suggest import did_you_mean
 from facial_r1.config.validation import known_keys
@@ -64,13 +64,10 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     group = re.search(r"Could not find '([^']+)'", text)
     if group and "/" in group[1]:
         name, option = group[1].split("/", 1)
-        folder = conf_dir() / name
-        options = [str(file.relative_to(folder).with_suffix("")) for file in sorted(folder.rglob("*.yaml"))]
-        return f"configuration: {name}={option}: no such option; {did_you_mean(option, options)}"
+        return f"configuration: {name}={option}: no such option; {did_you_mean(option, options(name))}"
     unknown_group = re.search(r"Could not override '([^']+)'.*?No match in the defaults list", text, flags=re.S)
     if unknown_group:
-        groups = [entry.name for entry in conf_dir().iterdir() if entry.is_dir()]
-        return f"configuration: {unknown_group[1]}: no such choice; {did_you_mean(unknown_group[1].split('@')[0], groups)}"
+        return f"configuration: {unknown_group[1]}: no such choice; {did_you_mean(unknown_group[1].split('@')[0], groups())}"
     if "Multiple values for experiment" in text:
         return "configuration: experiment is chosen without a plus sign: experiment=<name>"
     lines = [line for line in text.splitlines() if line.strip() and "full stack trace" not in line.lower()]

@@ -23,3 +23,14 @@ def conf_dir() -> Path:
     if (package / "conf" / "config.yaml").is_file():
         return package / "conf"
     raise InputError(f"the configuration folder is missing beside {package}: install facial_r1 again")
+
+
+def groups() -> list[str]:
+    """The configuration groups, sorted; `local` (settings of one machine) is none."""
+    return sorted(folder.name for folder in conf_dir().iterdir() if folder.is_dir() and folder.name != "local")
+
+
+def options(group: str) -> list[str]:
+    """The options of a group, sorted: "tiny", "unifer/sft", ... Empty for a group that does not exist."""
+    folder = conf_dir() / group
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))

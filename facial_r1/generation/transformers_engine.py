@@ -17,11 +17,9 @@ from PIL import Image
 from facial_r1.config.schema import Sampling
 from facial_r1.generation import prefix_decode, prompt_batch
 from facial_r1.generation.engine import Completion, Request
+from facial_r1.generation.special_tokens import end_tokens, placeholder_tokens
 
 _log = logging.getLogger("facial_r1")
-
-# A sampled placeholder would ask the next forward pass for pictures that are not there.
-PLACEHOLDERS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<IMG_CONTEXT>")
 
 
 class TransformersEngine:
@@ -40,13 +38,8 @@ class TransformersEngine:
     def __init__(self, model: Any, processor: Any, open_image: Callable[[str], Image.Image], batch_size: int) -> None:
         self.model, self.processor = model.eval(), processor
         self.open_image, self.batch_size = open_image, batch_size
-        tokenizer = processor.tokenizer
-        ends = model.generation_config.eos_token_id
-        self._ends = tuple(
-            sorted({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])})
-        )
-        known = tokenizer.get_vocab()
-        self._never = tuple(known[name] for name in PLACEHOLDERS if name in known)
+        self._ends = end_tokens(model, processor.tokenizer)
+        self._never = placeholder_tokens(processor.tokenizer)
         reason = prefix_decode.unsupported_reason(model)
         if reason is None and not prompt_batch.supported(processor):
             reason = f"processor {type(processor).__name__}"

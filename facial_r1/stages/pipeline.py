@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from facial_r1 import runs
 from facial_r1.config.schema import SFT, Job, Pipeline
 from facial_r1.config.validation import to_dict
@@ -92,11 +94,9 @@ def step(context: Context, name: str, job: Job, after: RunDirectory | None = Non
         return child.run
     context.stop.check()
     if context.main:
-        import yaml
-
         runs.create(
             child.run,
-            yaml.safe_dump(to_dict(job), sort_keys=False),
+            _resolved(context, job),
             job.stage.name,
             after.path if after else None,
             runs.chain_of(after) if after else [],
@@ -122,43 +122,58 @@ def step(context: Context, name: str, job: Job, after: RunDirectory | None = Non
     return child.run
 
 
+def _resolved(context: Context, job: Job) -> str:
+    """The step's resolved.yaml: the pipeline's own, so that values from the environment stay unresolved, with what differs."""
+    tree: Any = OmegaConf.load(context.run.resolved)
+    step_tree = to_dict(job)
+    for key in ("stage", "init_from"):
+        tree[key] = step_tree[key]
+    for key in ("amount", "descriptions"):
+        tree["data"][key] = step_tree["data"][key]
+    return OmegaConf.to_yaml(tree)
+
+
 def compare(context: Context, models: dict[str, RunDirectory]) -> dict[str, Any]:
     """Metrics of every model, and the paired differences between each model and the one before it."""
     from facial_r1.metrics.bootstrap import paired_difference_of_means
     from facial_r1.metrics.evaluate import compare as compare_evaluations
-    from facial_r1.stages.scoring import score_answers
+    from facial_r1.stages.scoring import Scored, score_answers
 
     data = load_records(context)
-    scored = {}
+    scored: dict[str, Scored] = {}
+    rewards: dict[str, dict[str, float]] = {}
+    people = {record.id: record.subject or record.id for record in data.test}
     for name, run in models.items():
         samples = [json.loads(line) for line in run.samples.read_text(encoding="utf-8").splitlines()]
         by_id = {record.id: record for record in data.test}
         records = [by_id[sample["id"]] for sample in samples]
         answers = [{"id": s["id"], "completion": s["completion"], "finish_reason": s["finish_reason"]} for s in samples]
-        child = context.child(run.path.name, context.job)
-        summary, evaluation = score_answers(child, records, answers, data, 2000)
-        scored[name] = (summary, evaluation, {s["id"]: (s["scores"]["reward/mean"], s["subject"] or s["id"]) for s in samples})
+        found = score_answers(context, records, answers, data, 2000)
+        totals = zip(records, found.rewards["reward/mean"], strict=True)
+        scored[name] = found
+        rewards[name] = {record.id: total for record, total in totals if total is not None}
     differences: dict[str, Any] = {}
     names = list(models)
     for later, earlier in zip(names[1:], names[:-1], strict=True):
-        one, two = scored[later], scored[earlier]
-        found = dict(compare_evaluations(one[1], two[1]))
-        shared = [key for key in one[2] if key in two[2] and one[2][key][0] is not None and two[2][key][0] is not None]
-        found["reward/mean"] = paired_difference_of_means(
-            [one[2][key][0] for key in shared],
-            [two[2][key][0] for key in shared],
-            [one[2][key][1] for key in shared],
+        gains = compare_evaluations(scored[later].evaluation, scored[earlier].evaluation)
+        shared = [record for record in rewards[later] if record in rewards[earlier]]
+        gains["reward/mean"] = paired_difference_of_means(
+            [rewards[later][record] for record in shared],
+            [rewards[earlier][record] for record in shared],
+            [people[record] for record in shared],
             seed=context.job.seed,
         )
-        differences[f"{later} - {earlier}"] = found
+        differences[f"{later} - {earlier}"] = gains
     last = names[-1]
     result = {
         "stage": "pipeline",
-        "models": {name: {key: scored[name][0][key] for key in ("metrics", "failures", "baselines", "rows")} for name in names},
+        "models": {
+            name: {key: scored[name].summary[key] for key in ("metrics", "failures", "baselines", "rows")} for name in names
+        },
         "differences": differences,
-        "metrics": scored[last][0]["metrics"],
-        "failures": scored[last][0]["failures"],
-        "baselines": scored[last][0]["baselines"],
+        "metrics": scored[last].summary["metrics"],
+        "failures": scored[last].summary["failures"],
+        "baselines": scored[last].summary["baselines"],
         "steps": {run.path.name: run.read_summary().get("seconds") for run in runs.find(context.run.path)},
     }
     say(context, "done\n" + final_table(context.run.path, result))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from facial_r1.metrics.bootstrap import interval_of_mean
 from facial_r1.metrics.evaluate import Evaluation, evaluate
 from facial_r1.progress import progress_bar
 from facial_r1.prompts import parse, render
-from facial_r1.stages import ranks
+from facial_r1.stages import journal, ranks
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import Loaded, chat, reward_options, say
 
@@ -33,28 +34,22 @@ def generate_answers(
     the number of ranks was. Rank 0 returns them all, the others None.
     """
     folder = context.run.path
-    done = {row["id"]: row for row in _read_answers(folder)}
+    done = {row["id"]: row for row in journal.read(folder, "answers")}
     ranks.barrier()
     missing = [record for record in records if record.id not in done][context.rank :: context.world]
     engine = TransformersEngine(loaded.model, loaded.processor, loaded.open_image, context.job.generation.batch_size)
-    with (folder / f"answers.rank{context.rank}.jsonl").open("a", encoding="utf-8") as file:
-        if file.tell() and not _ends_with_newline(folder / f"answers.rank{context.rank}.jsonl"):
-            file.write("\n")
-        for part in in_chunks(context, missing, chunk, "answering"):
-            requests = [Request(record.id, chat(context, record, data), record.images) for record in part]
-            for record, answer in zip(part, engine.generate(requests, sampling, context.job.seed), strict=True):
-                row = {
-                    "id": record.id,
-                    "completion": answer.text,
-                    "finish_reason": answer.finish_reason,
-                    "tokens": len(answer.token_ids),
-                }
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            file.flush()
+    for part in in_chunks(context, missing, chunk, "answering"):
+        requests = [Request(record.id, chat(context, record, data), record.images) for record in part]
+        answers = engine.generate(requests, sampling, context.job.seed)
+        rows = [
+            {"id": record.id, "completion": answer.text, "finish_reason": answer.finish_reason, "tokens": len(answer.token_ids)}
+            for record, answer in zip(part, answers, strict=True)
+        ]
+        journal.append(folder, "answers", context.rank, rows)
     ranks.barrier()
     if not context.main:
         return None
-    done = {row["id"]: row for row in _read_answers(folder)}
+    done = {row["id"]: row for row in journal.read(folder, "answers")}
     return [done[record.id] for record in records]
 
 
@@ -68,10 +63,19 @@ def in_chunks(context: Context, rows: Sequence[Record], size: int, what: str) ->
             advance(len(part))
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Scored answers: the summary of a run, the evaluation behind it, and each row's rewards by metric name."""
+
+    summary: dict[str, Any]
+    evaluation: Evaluation
+    rewards: dict[str, list[float | None]]
+
+
 def score_answers(
     context: Context, records: Sequence[Record], answers: Sequence[dict[str, Any]], data: Data, resamples: int
-) -> tuple[dict[str, Any], Evaluation]:
-    """Every metric with its interval, written as samples.jsonl, confusion.csv and confusion.png; returns the summary.
+) -> Scored:
+    """Every metric with its interval. Writes nothing.
 
     Rewards are the same functions that training uses, so `reward/<name>` here is what GRPO optimised.
     """
@@ -91,18 +95,10 @@ def score_answers(
     scores = {name: rewards.score(name, texts, rows, **options.get(name, {})) for name in context.job.reward.weights}
     total = rewards.combine(scores, context.job.reward.weights)
     clusters = [record.subject or record.id for record in records]
-    for name, values in {"mean": total, **scores}.items():
+    named = {"reward/mean": total, **{f"reward/{name}": values for name, values in scores.items()}}
+    for name, values in named.items():
         if any(value is not None for value in values):
-            result.metrics[f"reward/{name}"] = interval_of_mean(values, clusters, resamples=resamples, seed=context.job.seed)
-    _write_samples(
-        context,
-        records,
-        answers,
-        data,
-        {"reward/mean": total, **{f"reward/{name}": values for name, values in scores.items()}},
-        result,
-    )
-    _write_confusion(context.run.path, result)
+            result.metrics[name] = interval_of_mean(values, clusters, resamples=resamples, seed=context.job.seed)
     summary = {
         "stage": context.job.stage.name,
         "metrics": result.metrics,
@@ -110,7 +106,7 @@ def score_answers(
         "baselines": result.baselines,
         "rows": len(records),
     }
-    return summary, result
+    return Scored(summary, result, named)
 
 
 def evaluate_model(
@@ -131,7 +127,10 @@ def evaluate_model(
     answers = generate_answers(context, loaded, records, data, sampling, chunk)
     if answers is None:
         return {}
-    summary, _ = score_answers(context, records, answers, data, resamples)
+    scored = score_answers(context, records, answers, data, resamples)
+    summary = scored.summary
+    _write_samples(context, records, answers, data, scored.rewards)
+    _write_confusion(context.run.path, scored.evaluation)
     if context.trackers is not None and context.job.stage.name == "eval":
         shown = {f"eval/{name}": figure["value"] for name, figure in summary["metrics"].items() if figure["value"] is not None}
         context.trackers.log(0, shown)
@@ -152,25 +151,13 @@ def headline(summary: dict[str, Any]) -> str:
     return ", ".join([*parts, f"n {summary.get('rows', 0)}"])
 
 
-def _read_answers(folder: Path) -> Iterable[dict[str, Any]]:
-    for file in sorted(folder.glob("answers.rank*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the line a kill cut off; its record is generated again
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"
-
-
 def _write_samples(
-    context: Context, records: Sequence[Record], answers: Sequence[dict[str, Any]], data: Data,
-    scores: dict[str, list[float | None]], result: Evaluation,
-) -> None:  # fmt: skip
+    context: Context,
+    records: Sequence[Record],
+    answers: Sequence[dict[str, Any]],
+    data: Data,
+    scores: dict[str, list[float | None]],
+) -> None:
     lines = []
     for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
         parsed = parse(answer["completion"])

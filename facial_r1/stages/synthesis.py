@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from facial_r1.config.schema import Sampling, Synthesis
 from facial_r1.data import Data, Record
 from facial_r1.generation.engine import Request
 from facial_r1.generation.transformers_engine import TransformersEngine
-from facial_r1.stages import ranks
+from facial_r1.stages import journal, ranks
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import chat, load_model, load_records, say, usable
 from facial_r1.stages.quality import CHECKS, Accepted, Issue, check_answer
@@ -51,8 +51,7 @@ def run(context: Context) -> dict[str, Any] | None:
 
 def write_all(context: Context, stage: Synthesis, engine: TransformersEngine, rows: Sequence[Record], data: Data) -> None:
     """Work through this rank's rows chunk by chunk; a finished chunk is on disk and is never written again."""
-    journal = context.run.path / f"written.rank{context.rank}.jsonl"
-    earlier = list(read_journal(context.run.path))
+    earlier = list(journal.read(context.run.path, "written"))
     done = {row["id"] for row in earlier}
     ranks.barrier()
     accepted = Accepted()
@@ -61,11 +60,8 @@ def write_all(context: Context, stage: Synthesis, engine: TransformersEngine, ro
             accepted.add(row["completion"])
     mine = [record for record in rows if record.id not in done][context.rank :: context.world]
     for chunk in in_chunks(context, mine, stage.chunk, "writing"):
-        lines = [json.dumps(row, ensure_ascii=False) for row in write_chunk(context, stage, engine, chunk, data, accepted)]
-        with journal.open("a", encoding="utf-8") as file:
-            if file.tell():
-                file.write("\n")  # a kill may have cut the last line off; an empty line is skipped when reading
-            file.write("\n".join(lines) + "\n")
+        rows_written = write_chunk(context, stage, engine, chunk, data, accepted)
+        journal.append(context.run.path, "written", context.rank, rows_written)
 
 
 def write_chunk(
@@ -106,7 +102,7 @@ def write_chunk(
 
 def collect(context: Context, stage: Synthesis, rows: Sequence[Record], model: str) -> dict[str, Any]:
     """Sort what was written into accepted.jsonl and rejected.jsonl, with provenance, and report the yield."""
-    written = {row["id"]: row for row in read_journal(context.run.path)}
+    written = {row["id"]: row for row in journal.read(context.run.path, "written")}
     kept, refused = [], []
     reasons: Counter[str] = Counter()
     attempts: Counter[int] = Counter()
@@ -152,16 +148,6 @@ def collect(context: Context, stage: Synthesis, rows: Sequence[Record], model: s
         "yield": report,
         "rows": len(rows),
     }
-
-
-def read_journal(folder: Path) -> Iterable[dict[str, Any]]:
-    """Everything the ranks have written so far; a line that a kill cut off is left out."""
-    for file in sorted(folder.glob("written.rank*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
 
 
 def _ask(

@@ -52,8 +52,8 @@ def rename(logs: Mapping[str, Any]) -> dict[str, float]:
 class TrackerCallback(TrainerCallback):
     """Sends each log entry to the trackers, with the seconds since the last one per step."""
 
-    def __init__(self, log: Callable[[int, dict[str, float]], None], extra: Callable[[], dict[str, float]] | None = None) -> None:
-        self._log, self._extra = log, extra
+    def __init__(self, log: Callable[[int, dict[str, float]], None]) -> None:
+        self._log = log
         self._last: tuple[int, float] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -67,8 +67,6 @@ class TrackerCallback(TrainerCallback):
             clock = time.perf_counter()
             values["seconds/step"] = (clock - self._last[1]) / (state.global_step - self._last[0])
             self._last = (state.global_step, clock)
-        if self._extra:
-            values |= self._extra()
         self._log(state.global_step, values)
 
 

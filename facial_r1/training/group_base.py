@@ -12,6 +12,7 @@ from trl import GRPOTrainer
 
 from facial_r1.generation import prefix_decode
 from facial_r1.generation.prompt_batch import ImageLoader, supported
+from facial_r1.generation.special_tokens import placeholder_tokens
 from facial_r1.training import log_probs, shared_prompt, vision_reuse
 from facial_r1.training.checkpoint_weights import ReloadsWeights
 from facial_r1.training.efficiency import Efficiency
@@ -19,10 +20,6 @@ from facial_r1.training.load_once import GroupSampler, PromptCollator
 from facial_r1.training.rollout import Rollout
 
 logger = get_logger(__name__)
-
-#: Never sampled: a placeholder would ask the next forward for features of an image that is not there, and the other
-#: vision tokens only frame placeholders.
-VISION_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
 
 
 @dataclass
@@ -157,7 +154,7 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         for switch, state in self._report.items():
             if state.startswith("off: ") and state != "off: switched off":
                 logger.warning(f"efficiency.{switch} is {state}")
-        never = sorted({token for name in VISION_TOKENS if (token := self._token(name)) is not None})
+        never = list(placeholder_tokens(self._tokenizer))
         self._vision_tokens = tuple(never)
         if never and not self.use_vllm and not (self.args.generation_kwargs or {}).get("suppress_tokens"):
             self.generation_kwargs["suppress_tokens"] = never
@@ -173,10 +170,6 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
                 shared_prompt.install(core.model.language_model)
         if self._on("load_once"):
             self.data_collator = PromptCollator(self.processing_class, self.image_loader, self.chat_template_kwargs)
-
-    def _token(self, name: str) -> int | None:
-        token = self._tokenizer.convert_tokens_to_ids(name)
-        return None if token is None or token == self._tokenizer.unk_token_id else token
 
     def _old_pass_follows(self) -> bool:
         """Whether TRL's next log-probability pass is the one for old log-probabilities, and is not needed."""

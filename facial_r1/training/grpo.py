@@ -16,6 +16,7 @@ from trl import GRPOConfig
 
 from facial_r1 import rewards
 from facial_r1.config.schema import GRPO, Job, Reward
+from facial_r1.generation.special_tokens import end_tokens
 from facial_r1.prompts import parse
 from facial_r1.training.arguments import shared_arguments
 from facial_r1.training.efficiency import Efficiency
@@ -117,20 +118,12 @@ def build_trainer(
     switches = stage.efficiency
     return GroupGRPOTrainer(
         model=model,
-        reward_funcs=reward_functions(job.reward, records, reward_options, end_tokens(model, processor)),
+        reward_funcs=reward_functions(job.reward, records, reward_options, end_tokens(model, processor.tokenizer)),
         args=grpo_config(job, stage, world, checkpoints, list(job.reward.weights.values())),
         train_dataset=Dataset.from_dict(table),
         processing_class=processor,
         image_loader=open_image,
         efficiency=Efficiency(**{name: getattr(switches, name) for name in vars(switches) if not name.startswith("_")}),
-    )
-
-
-def end_tokens(model: Any, processor: Any) -> frozenset[int]:
-    """Ids of the tokens that end a completion."""
-    named = model.generation_config.eos_token_id
-    return frozenset(
-        {processor.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named] if named is not None else [])}
     )
 
 
