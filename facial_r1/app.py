@@ -110,6 +110,9 @@ def execute(tree: DictConfig) -> tuple[runs.RunDirectory, int]:
         return _rehearse(tree, settled, job)
     run = runs.directory_for(settled, fresh=job.resume == "never")
     state = run.state()
+    if state == "finished" and _answers_changed(run, job):
+        run = runs.directory_for(settled, fresh=True)
+        state = run.state()
     if run.resolved.is_file() and state:
         _check_same(run, settled)
         if state != "finished":
@@ -138,6 +141,16 @@ def _check_same(run: runs.RunDirectory, settled: dict[str, Any]) -> None:
             f"run_dir={run.path} holds a run of another configuration (compare its resolved.yaml): "
             "choose another run_dir, or leave it out"
         )
+
+
+def _answers_changed(run: runs.RunDirectory, job: Any) -> bool:
+    """Whether a finished evaluation of given answers (`stage.predictions`) is about other answers than lie there now."""
+    given = getattr(job.stage, "predictions", None)
+    if not given:
+        return False
+    from facial_r1.stages.predictions import digest
+
+    return (run.status().get("predictions") or {}).get("digest") != digest(given)
 
 
 def _rehearse(tree: DictConfig, settled: dict[str, Any], job: Any) -> tuple[runs.RunDirectory, int]:

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from facial_r1.config.resolved import load_resolved
-from facial_r1.config.schema import Job
+from facial_r1.config.schema import Eval, Job
 from facial_r1.config.validation import validate
 from facial_r1.errors import Busy, InputError
 from facial_r1.interruption import Interrupted, listening
@@ -106,7 +106,7 @@ def _claim(folder: RunDirectory) -> None:
 
 def quiet_libraries(job: Job) -> None:
     """Keep the libraries' banners and advice off the console unless `debug.verbose`."""
-    if job.debug.verbose:
+    if job.debug.verbose or not needs_model(job):
         return
     import warnings
 
@@ -125,6 +125,11 @@ def quiet_libraries(job: Job) -> None:
     warnings.filterwarnings("ignore", module=r"torch\.|transformers\.|trl\.|accelerate\.|peft\.|deepspeed\.")
     for name in ("transformers", "trl", "accelerate", "deepspeed", "DeepSpeed", "torch", "datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def needs_model(job: Job) -> bool:
+    """Whether the job loads weights; scoring answers that are there already does without torch."""
+    return not (isinstance(job.stage, Eval) and job.stage.predictions)
 
 
 def _open_log(folder: RunDirectory, rank: int) -> logging.Handler:

@@ -1,17 +1,23 @@
-"""Evaluation: one generation pass over the chosen rows, then every metric with its interval and its baselines."""
+"""Evaluation: one generation pass over the chosen rows, then every metric with its interval and its baselines.
+
+Generating and scoring are apart: with `stage.predictions` the answers come from files, and no model is loaded.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from facial_r1.config.schema import Eval
+from facial_r1.data import Data, Record
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import load_model, load_records, say, usable
-from facial_r1.stages.scoring import evaluate_model
+from facial_r1.stages.predictions import digest, read_predictions
+from facial_r1.stages.scoring import evaluate_model, score_and_write
 
 
 def run(context: Context) -> dict[str, Any] | None:
-    """Evaluate the starting model itself; nothing is trained."""
+    """Evaluate the starting model itself, or the answers in `stage.predictions`; nothing is trained."""
     stage = context.job.stage
     assert isinstance(stage, Eval)
     data = load_records(context)
@@ -24,10 +30,27 @@ def run(context: Context) -> dict[str, Any] | None:
         None,
     )
     if context.job.debug.dry_run:
-        say(context, f"plan: {len(rows)} rows, one answer each of at most {stage.max_new_tokens} tokens")
+        source = (
+            f"answers from {stage.predictions}"
+            if stage.predictions
+            else f"one answer each of at most {stage.max_new_tokens} tokens"
+        )
+        say(context, f"plan: {len(rows)} rows, {source}")
         return None
+    if stage.predictions:
+        return _score_given(context, stage, rows, data) if context.main else {}
     context.track()
     loaded = load_model(context, train=False)
     if context.main:
         context.run.update_status(model=loaded.source)
     return evaluate_model(context, loaded, rows, data, stage.max_new_tokens, stage.resamples, stage.chunk, stage.temperature)
+
+
+def _score_given(context: Context, stage: Eval, rows: Sequence[Record], data: Data) -> dict[str, Any]:
+    assert stage.predictions
+    answers, notes = read_predictions(stage.predictions, rows)
+    for note in notes:
+        say(context, f"note: {note}")
+    context.track()
+    context.run.update_status(predictions={"path": stage.predictions, "digest": digest(stage.predictions)})
+    return score_and_write(context, rows, answers, data, stage.resamples)

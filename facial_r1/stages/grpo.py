@@ -9,6 +9,7 @@ from facial_r1.data import Record
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
+from facial_r1.stages.planning import say_memory
 from facial_r1.stages.scoring import evaluate_model
 from facial_r1.stages.sft import checkpoint_of, finish, fit, step_of
 
@@ -26,6 +27,7 @@ def run(context: Context) -> dict[str, Any] | None:
         )
     say(context, arithmetic(stage, context.world, len(rows)))
     if context.job.debug.dry_run:
+        say_memory(context, rows, data)
         return None
     if not context.run.model.is_dir():
         train(context, stage, rows, data)

@@ -17,7 +17,6 @@ from facial_r1.config.schema import Eval
 from facial_r1.data import Data, Record, load_data, open_image, take, write_skipped
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
-from facial_r1.training.arguments import training_dtype
 
 _log = logging.getLogger("facial_r1")
 
@@ -143,6 +142,7 @@ def load_model(context: Context, *, train: bool, source: str | None = None) -> L
     """The starting model of the job (or the one at `source`)."""
     from facial_r1 import models
     from facial_r1.stages import ranks
+    from facial_r1.training.arguments import training_dtype
 
     found = source or context.source()[0]
     where = ranks.device(context.job.launch.device)

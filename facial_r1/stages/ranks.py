@@ -1,12 +1,13 @@
-"""The few things ranks do together."""
+"""The few things ranks do together. torch is imported when there are several ranks or a device is asked for."""
 
 from __future__ import annotations
 
 import datetime
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 # A rank that writes reasoning for its share may be long ahead of another.
 _PATIENCE = datetime.timedelta(hours=6)
@@ -14,6 +15,8 @@ _PATIENCE = datetime.timedelta(hours=6)
 
 def join_group() -> None:
     """Open the process group when there are several ranks and no trainer has opened it."""
+    import torch
+
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         if torch.cuda.is_available():
@@ -24,12 +27,16 @@ def join_group() -> None:
 def barrier() -> None:
     """Wait for every rank; returns at once with one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch
+
         join_group()
         torch.distributed.barrier()
 
 
 def device(wanted: str = "auto") -> torch.device:
     """The device of this rank."""
+    import torch
+
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -39,6 +46,8 @@ def share(value: Any) -> Any:
     """Rank 0's value on every rank; the value itself with one rank."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return value
+    import torch
+
     join_group()
     box = [value]
     torch.distributed.broadcast_object_list(box, src=0, device=device())

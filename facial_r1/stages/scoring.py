@@ -17,6 +17,7 @@ from facial_r1.data import Data, Record
 from facial_r1.generation.engine import Request
 from facial_r1.generation.transformers_engine import TransformersEngine
 from facial_r1.metrics.bootstrap import interval_of_mean
+from facial_r1.metrics.breakdown import by_field
 from facial_r1.metrics.evaluate import Evaluation, evaluate
 from facial_r1.progress import progress_bar
 from facial_r1.prompts import parse, render
@@ -127,8 +128,19 @@ def evaluate_model(
     answers = generate_answers(context, loaded, records, data, sampling, chunk)
     if answers is None:
         return {}
+    return score_and_write(context, records, answers, data, resamples)
+
+
+def score_and_write(
+    context: Context, records: Sequence[Record], answers: Sequence[dict[str, Any]], data: Data, resamples: int
+) -> dict[str, Any]:
+    """Score answers, write samples.jsonl and the confusion matrix, log the figures; returns the summary."""
     scored = score_answers(context, records, answers, data, resamples)
     summary = scored.summary
+    fields = getattr(context.job.stage, "by", [])
+    if fields:
+        rows = [record.to_json() for record in records]
+        summary["by"] = [by_field(scored.evaluation, rows, field) for field in fields]
     _write_samples(context, records, answers, data, scored.rewards)
     _write_confusion(context.run.path, scored.evaluation)
     if context.trackers is not None and context.job.stage.name == "eval":
@@ -137,7 +149,15 @@ def evaluate_model(
     if context.trackers is not None and context.run.path.joinpath("confusion.png").is_file():
         context.trackers.image(0, "confusion", context.run.path / "confusion.png")
     say(context, headline(summary))
+    for part in summary.get("by", ()):
+        for metric, worst in list(part["worst"].items())[:2]:
+            say(context, f"by {part['field']}: {metric} is lowest for {worst['group']}: {_interval(worst)}")
     return summary
+
+
+def _interval(figure: dict[str, Any]) -> str:
+    text = f"{figure['value']:.3f}"
+    return text if figure["low"] is None else f"{text} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -146,8 +166,7 @@ def headline(summary: dict[str, Any]) -> str:
     parts = []
     for name, value in shown:
         if value and value["value"] is not None:
-            known = value["low"] is not None
-            parts.append(f"{name} {value['value']:.3f}" + (f" [{value['low']:.3f}, {value['high']:.3f}]" if known else ""))
+            parts.append(f"{name} {_interval(value)}")
     return ", ".join([*parts, f"n {summary.get('rows', 0)}"])
 
 

@@ -11,6 +11,7 @@ from facial_r1.data import Record
 from facial_r1.stages import ranks
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import Data, Loaded, chat, load_model, load_records, say, usable
+from facial_r1.stages.planning import say_memory
 from facial_r1.stages.scoring import evaluate_model
 from facial_r1.training.arguments import last_checkpoint
 
@@ -23,6 +24,7 @@ def run(context: Context) -> dict[str, Any] | None:
     rows = usable(context, data.train, "a description", lambda record: bool(record.description), context.job.data.amount)
     if context.job.debug.dry_run:
         plan(context, stage, rows)
+        say_memory(context, rows, data)
         return None
     if not context.run.model.is_dir():
         train(context, stage, rows, data)
