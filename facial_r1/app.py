@@ -97,8 +97,12 @@ def execute(tree: DictConfig) -> tuple[runs.RunDirectory, int]:
     from facial_r1.config.resolved import plain, resolved_yaml
     from facial_r1.config.validation import validate
     from facial_r1.launch import launch
+    from facial_r1.launch.automatic import settle
 
     job = validate(plain(tree))
+    if job.launch.name == "auto":
+        tree = settle(tree, job)
+        job = validate(plain(tree))
     parent, source = _start(job, tree)
     tree = tree.copy()
     OmegaConf.set_struct(tree, False)
