@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from facial_r1.affect import ACTION_UNITS
-from facial_r1.report import svg
+from facial_r1.report import beside, svg
 from facial_r1.report.curves import ends, length_chart, training_charts
 from facial_r1.report.gallery import Pictures, as_text, length_against_reward, segments
 from facial_r1.report.load import Confusion, Run, reasons_of, sub_runs
@@ -64,6 +64,9 @@ def context(run: Run, models: Mapping[str, Run]) -> dict[str, Any]:
         "detail_table": _table(blocks, details=True),
         "failures": _failures(blocks),
         "differences": _differences(run.summary.get("differences", {})),
+        "course": beside.course(blocks),
+        "groups": beside.groups(run.summary),
+        "published": beside.published(run.summary),
         "training": training,
         "confusions": _confusions(run, models),
         "au_charts": _au_charts(blocks),

@@ -50,6 +50,7 @@ _STAGES = {
     "resft": "SFT on written data",
     "eval": "Evaluation",
     "pipeline": "Pipeline",
+    "prepare": "Preparation",
     "comparison": "Comparison",
 }
 _COLOURS = {"base": 4, "sft": 0, "grpo": 1, "synthesis": 2, "resft": 2}
