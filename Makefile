@@ -6,7 +6,10 @@ STAMP  := $(VENV)/.installed
 # Test processes, each with one thread; a file's tests stay together so that they share what they prepared.
 TEST   := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: setup demo test test-fast lint format clean constraints
+# vLLM's CPU build lives beside the packages of .venv, which it sees and does not change.
+VLLM   := .venv-vllm
+
+.PHONY: setup demo test test-fast test-vllm lint format clean constraints
 
 setup: $(STAMP)
 
@@ -26,6 +29,18 @@ test: $(STAMP)
 # Without the tests that train or start several processes.
 test-fast: $(STAMP)
 	$(TEST) -m "not slow"
+
+# GRPO steps and answers with vLLM on the CPU; `make test` skips these tests.
+test-vllm: $(VLLM)/.installed
+	OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM)/bin/python -m pytest -m vllm tests/vllm
+
+$(VLLM)/.installed: $(STAMP) tests/vllm/requirements.txt
+	rm -rf $(VLLM)
+	$(BIN)/python -m venv --without-pip $(VLLM)
+	$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$($(VLLM)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth"
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/vllm/requirements.txt
+	touch $@
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(argv: list[str]) -> int:
     from facial_r1 import commands
 
+    argv = commands.as_settings(argv)
     if argv and argv[0] in commands.names():
         return commands.run(argv[0], argv[1:])
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
@@ -173,6 +174,8 @@ def _rehearse(tree: DictConfig, settled: dict[str, Any], job: Any) -> tuple[runs
 def _start(job: Any, tree: DictConfig) -> tuple[runs.RunDirectory | None, str | None]:
     """The run whose weights a job starts from (None for a plain model) and what to put into `init_from`."""
     wanted = job.init_from
+    if job.stage.name == "prepare" and wanted is not None:
+        raise InputError(f"init_from={wanted}: stage=prepare uses no model; leave it out")
     if wanted is None:
         if job.model.cold_start and job.stage.name in ("grpo", "synthesis") and not job.debug.dry_run:
             run = _cold_start(job, tree)

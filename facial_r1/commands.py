@@ -6,19 +6,39 @@ import importlib
 from collections.abc import Sequence
 
 _COMMANDS = {
-    "leaderboard": ("facial_r1.report.leaderboard", "one table of many runs"),
+    "cache": ("facial_r1.generation.cache_command", "show or prune the cache of generated answers"),
+    "draw": ("facial_r1.data.schematic.ferbench_layout", "drawn faces laid out as FERBench, with UniFER's training files"),
+    "leaderboard": ("facial_r1.report.leaderboard", "one table of many runs, or of many models on FERBench"),
+    "review": ("facial_r1.report.review_command", "read back what people decided about written rows; makes a reviewed test set"),
     "report": ("facial_r1.report.command", "rebuild report.html of run directories"),
+    "wheels": ("facial_r1.affect.wheels.command", "explain emotion words on the wheels, draw a wheel"),
 }
+
+_STAGES = {
+    "prepare": "a dataset in its owner's folders into JSON lines: prepare data=<dataset> data.root=<folder> (stage=prepare)",
+}
+"""Commands that are another way to write `stage=<name>`; settings follow as usual."""
 
 
 def names() -> list[str]:
     """The commands there are."""
-    return sorted(_COMMANDS)
+    return sorted([*_COMMANDS, *_STAGES])
 
 
 def describe() -> dict[str, str]:
     """One line about each command."""
-    return {name: line for name, (_, line) in sorted(_COMMANDS.items())}
+    return dict(sorted([*((name, line) for name, (_, line) in _COMMANDS.items()), *_STAGES.items()]))
+
+
+def as_settings(arguments: Sequence[str]) -> list[str]:
+    """The command line with a command that stands for a stage written as one.
+
+    >>> as_settings(["prepare", "data=raf_db"])
+    ['stage=prepare', 'data=raf_db']
+    """
+    if arguments and arguments[0] in _STAGES:
+        return [f"stage={arguments[0]}", *arguments[1:]]
+    return list(arguments)
 
 
 def run(name: str, arguments: Sequence[str]) -> int:

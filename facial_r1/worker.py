@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from facial_r1.config.resolved import load_resolved
-from facial_r1.config.schema import Eval, Job
+from facial_r1.config.schema import Eval, Job, Prepare
 from facial_r1.config.validation import validate
 from facial_r1.errors import Busy, InputError
 from facial_r1.interruption import Interrupted, listening
@@ -128,8 +128,8 @@ def quiet_libraries(job: Job) -> None:
 
 
 def needs_model(job: Job) -> bool:
-    """Whether the job loads weights; scoring answers that are there already does without torch."""
-    return not (isinstance(job.stage, Eval) and job.stage.predictions)
+    """Whether the job loads weights; preparing data and scoring answers that are there already do without torch."""
+    return not isinstance(job.stage, Prepare) and not (isinstance(job.stage, Eval) and job.stage.predictions)
 
 
 def _open_log(folder: RunDirectory, rank: int) -> logging.Handler:

@@ -47,6 +47,22 @@ def test_every_figure_carries_its_interval_and_counts(pipeline):
             assert set(figure) >= {"value", "low", "high", "n", "clusters"}, name
 
 
+def test_the_pipeline_shows_the_figures_of_its_steps(pipeline):
+    summary = RunDirectory(pipeline).read_summary()
+    for name, step in (("base", "01_base"), ("sft", "02_sft"), ("grpo", "03_grpo"), ("synthesis", "05_sft")):
+        own = RunDirectory(pipeline / step).read_summary()
+        assert summary["models"][name] == {key: own[key] for key in summary["models"][name]}
+
+
+def test_a_gain_is_the_difference_of_the_figures_of_two_steps(pipeline):
+    summary = RunDirectory(pipeline).read_summary()
+    for pair, gains in summary["differences"].items():
+        later, earlier = (summary["models"][name]["metrics"] for name in pair.split(" - "))
+        assert "reward/mean" in gains
+        for name in ("reward/mean", "emotion/accuracy", "au/macro_f1"):
+            assert gains[name]["difference"] == pytest.approx(later[name]["value"] - earlier[name]["value"]), f"{pair}: {name}"
+
+
 def test_each_step_is_an_ordinary_finished_run(pipeline):
     steps = sorted(path for path in pipeline.iterdir() if (path / "status.json").is_file())
     assert [path.name for path in steps] == ["01_base", "02_sft", "03_grpo", "04_synthesis", "05_sft"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,29 @@ def test_grpo_ends_with_the_weights_of_an_uninterrupted_run(tmp_path, face_cache
     assert run_directory(facial_r1(*line, cache=face_cache)) == cut.path
     assert same_weights(straight, cut.path)
     assert steps_of(cut.path) == list(range(1, 9))
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, face_cache):
+    run = RunDirectory(tmp_path / "run")
+    line = [
+        "stage=sft", *SMALL, "stage.per_device_batch_size=4", "stage.max_steps=24", "stage.save_steps=100", "stage.evaluate=false",
+        f"run_dir={run.path}",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command(*line), env=environment(face_cache), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: run.metrics.is_file() and len(run.metrics.read_text().splitlines()) >= 2, process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said[-2000:]
+    assert "stopping after this step, with a checkpoint" in said and "Traceback" not in said
+    assert run.state() == "interrupted"
+    assert len(list(run.checkpoints.glob("checkpoint-*/trainer_state.json"))) == 1
+    assert run_directory(facial_r1(*line, cache=face_cache)) == run.path
+    assert run.state() == "finished" and steps_of(run.path) == list(range(1, 25))
 
 
 def test_synthesis_writes_every_row_once(tmp_path, face_cache, cold_start):

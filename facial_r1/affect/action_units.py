@@ -86,6 +86,15 @@ ACTION_UNITS: dict[str, ActionUnit] = {
 }
 """All known units by canonical code, in the order of their numbers."""
 
+PAPER_NAMES: dict[str, str] = {
+    f"AU{number}": ACTION_UNITS[f"AU{number}"].name
+    for number in (*(1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20), *range(22, 33), 43)
+} | {"AU11": "Nasolabial Furrow Deepener", "AU13": "Cheek puffer", "AU25": "Lips parted"}
+"""The 30 units that the prompt of the released Facial-R1 code defines, with its names for them, in its order."""
+
+MISNAMED_IN_PAPER: tuple[str, ...] = ("AU13",)
+"""Units that it calls by another unit's name: puffing the cheeks is AU34. AU11 and AU25 only differ in spelling."""
+
 _CODE = re.compile(r"\s*(?:AU)?[\s_-]*0*(\d{1,3})\s*", re.IGNORECASE)
 
 

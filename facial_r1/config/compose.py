@@ -78,11 +78,13 @@ def _siblings(parents: list[str], overrides: Sequence[str]) -> list[str]:
     choices = [
         item
         for item in overrides
-        if re.match(r"^(stage|model|data|prompt|reward|generation|launch|tracker|debug|experiment)=", item)
+        if re.match(r"^(stage|model|data|protocol|prompt|reward|generation|launch|tracker|debug|experiment)=", item)
     ]
     try:
         tree: Any = plain(compose_tree(choices))
     except InputError:
         tree = {}
     names = known_keys(tuple(parents), tree)
-    return names
+    for part in parents:
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return names or (list(tree) if isinstance(tree, dict) else [])  # free-form parts have the keys of their file

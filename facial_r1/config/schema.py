@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -62,6 +64,24 @@ class Suggested:
 
 
 @dataclass(config=_strict)
+class Instead:
+    """What the published values of a recipe become for a model that is far smaller than the recipe's."""
+
+    sft_learning_rate: PositiveFloat | None = None
+    sft_epochs: PositiveFloat | None = None
+    sft_batch: PositiveInt | None = None
+    sft_accumulation: PositiveInt | None = None
+    resft_learning_rate: PositiveFloat | None = None
+    synthesis_temperature: NonNegativeFloat | None = None
+    grpo_learning_rate: PositiveFloat | None = None
+    grpo_steps: PositiveInt | None = None
+    grpo_prompts: PositiveInt | None = None
+    answer_tokens: PositiveInt | None = None
+    synthesis_rows: PositiveInt | None = None
+    image_side: PositiveInt | None = None
+
+
+@dataclass(config=_strict)
 class Model:
     """Which checkpoint, and how it is loaded and trained."""
 
@@ -77,6 +97,7 @@ class Model:
     lora: Lora = Field(default_factory=Lora)
     cold_start: bool = False
     suggested: Suggested = Field(default_factory=Suggested)
+    instead: Instead = Field(default_factory=Instead)
     max_position: PositiveInt | None = None
 
 
@@ -118,16 +139,26 @@ class Schematic:
 
 @dataclass(config=_strict)
 class Protocol:
-    """What the labels of a dataset mean and how it is scored."""
+    """What the labels of a dataset mean and how it is scored. What is None here (or empty, for aliases) is the named protocol's."""
 
-    name: str = "generic"
-    labels: list[str] = Field(default_factory=list)
+    name: str | None = "generic"
+    labels: list[str] | str | None = None
     aliases: dict[str, str] = Field(default_factory=dict)
-    action_units: list[str] = Field(default_factory=list)
-    presence_threshold: NonNegativeFloat = 0.0
-    empty_action_units: Literal["absent", "unknown"] = "unknown"
-    cluster: str = "subject"
-    published: list[dict[str, Any]] = Field(default_factory=list)
+    action_units: list[str] | None = None
+    presence_threshold: NonNegativeFloat | None = None
+    empty_action_units: Literal["absent", "unknown"] | None = None
+    cluster: str | None = None
+    folds: list[list[str]] | None = None
+    licence: str | None = None
+    counts: dict[str, Any] | None = None
+    published: list[dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, str) and self.labels != "none":
+            raise ValueError(
+                f"labels={self.labels}: give a list, [{self.labels}, ...]; [] is an open vocabulary, none asks for no emotion, "
+                "null takes the protocol's"
+            )
 
 
 @dataclass(config=_strict)
@@ -135,7 +166,7 @@ class Data:
     """Which records, how many, from where."""
 
     name: str
-    kind: Literal["schematic", "jsonl"]
+    kind: Literal["schematic", "jsonl", "source"]
     files: list[str] | str = Field(default_factory=list)
     images: list[str] | str = Field(default_factory=list)
     test_files: list[str] | str = Field(default_factory=list)
@@ -149,6 +180,11 @@ class Data:
     protocol: Protocol = Field(default_factory=Protocol)
     seed: int = 0
     schematic: Schematic = Field(default_factory=Schematic)
+    source: str | None = None
+    root: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    fold: NonNegativeInt | None = None
+    questions: list[str] | str | None = None
     cache: str | None = None
 
     def __post_init__(self) -> None:
@@ -162,6 +198,17 @@ class Data:
             raise ValueError(
                 "data=jsonl needs files: data.files=[train.jsonl] data.images=[folder] (or data.sources, data.test_files)"
             )
+        if self.kind == "source":
+            if not self.source:
+                raise ValueError("data=source needs the name of a dataset: data.source=raf_db (or choose it: data=raf_db)")
+            if not self.root:
+                raise ValueError(f"data={self.name} needs the folder as its owner distributes it: data.root=/path/to/{self.source}")
+            given = [name for name in ("files", "test_files", "sources") if getattr(self, name)]
+            if given:
+                raise ValueError(
+                    f"data={self.name} reads its own folder and takes no data.{given[0]}: mix datasets by preparing each "
+                    "(stage=prepare) and naming the JSONL files it wrote to data=jsonl"
+                )
 
 
 # --- prompt, reward, generation ------------------------------------------------------------------------------
@@ -174,9 +221,15 @@ class Prompt:
     name: str
     instruction: str
     system: str | None = None
-    definitions: Literal["none", "vocabulary", "all"] = "none"
+    definitions: Literal["none", "vocabulary", "all", "original"] = "none"
     hint: str = ""
     retry: str = ""
+    labels_style: Literal["list", "dict_keys"] = "list"
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.file and not Path(self.file).expanduser().is_file():
+            raise ValueError(f"file={self.file}: there is no such file; name a text file with {{Question}} and {{Emotions}}")
 
 
 @dataclass(config=_strict)
@@ -186,6 +239,7 @@ class Reward:
     name: str
     weights: dict[str, float]
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    limit: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         if not any(weight for weight in self.weights.values()):
@@ -205,11 +259,64 @@ class Sampling:
 
 
 @dataclass(config=_strict)
-class Generation:
-    """The engine that writes completions outside of training."""
+class Endpoint:
+    """A server that speaks OpenAI's chat completions, and how hard it may be asked. Keys are named, never written down."""
 
-    name: Literal["transformers"] = "transformers"
+    base_url: str | None = None
+    model: str | None = None
+    api_key_env: str | None = None
+    revision: str | None = None
+    concurrency: PositiveInt = 16
+    timeout: PositiveFloat = 300.0
+    retries: NonNegativeInt = 6
+    requests_per_minute: PositiveFloat | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.api_key_env is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", self.api_key_env):
+            raise ValueError(
+                "api_key_env names an environment variable, in capitals (OPENAI_API_KEY); what it holds is not that. "
+                "A key itself must never be in a configuration"
+            )
+        if self.base_url is None:
+            return
+        if not re.match(r"https?://[^/@\s]+(/|$)", self.base_url):
+            raise ValueError("base_url is no http:// or https:// address without a user name, for example http://127.0.0.1:8000/v1")
+        self.base_url = re.sub(r"/chat/completions$", "", self.base_url.rstrip("/"))
+
+
+@dataclass(config=_strict)
+class OfflineVLLM:
+    """A vLLM engine inside our own process: how much memory, over how many GPUs, how long a sequence."""
+
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.85
+    tensor_parallel: PositiveInt = 1
+    max_model_length: PositiveInt | None = None
+    enforce_eager: bool = False
+
+
+@dataclass(config=_strict)
+class Generation(Endpoint):
+    """The engine that writes completions outside of training.
+
+    The keys of `Endpoint` are for name=openai, `vllm` for name=vllm. `checkpoint_sampling` is for engines that load the
+    checkpoint: what a stage leaves neutral (top_p 1, top_k 0, min_p 0, repetition_penalty 1) is then taken from its
+    generation_config.json; the temperature is always the stage's, and the end tokens are always the checkpoint's.
+    """
+
+    name: Literal["transformers", "openai", "vllm"] = "transformers"
+    vllm: OfflineVLLM = Field(default_factory=OfflineVLLM)
+    checkpoint_sampling: bool = False
     batch_size: PositiveInt = 50
+    cache: bool | str = False
+    image_format: Literal["png", "jpeg"] = "png"
+    samples_per_call: PositiveInt = 1
+    logprobs: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == "openai" and not self.base_url:
+            raise ValueError("generation=openai needs an address: generation.base_url=http://127.0.0.1:8000/v1")
 
 
 # --- stages --------------------------------------------------------------------------------------------------
@@ -261,6 +368,47 @@ class Efficiency:
     skip_dead_groups: bool = True
     trim_padding: bool = True
     skip_old_logprobs: bool = True
+    overlap_rewards: bool = True
+
+
+@dataclass(config=_strict)
+class DynamicSampling:
+    """Dead groups are replaced by groups of other prompts before the step trains (DAPO, Yu et al. 2025)."""
+
+    enabled: bool = False
+    max_rounds: PositiveInt = 4
+
+
+@dataclass(config=_strict)
+class VLLM(OfflineVLLM):
+    """vLLM as the sampler of GRPO. See `facial_r1.training.vllm_rollouts`."""
+
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.3
+    enabled: bool = False
+    mode: Literal["colocate", "server"] = "colocate"
+    server_url: str | None = None
+    sleep: bool = False
+    correction: Literal["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "sequence_mask"
+    logprob_gap: PositiveFloat = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.enabled:
+            return
+        if self.mode == "server":
+            if not self.server_url:
+                raise ValueError("mode=server needs the address of a running vllm serve: stage.vllm.server_url=http://127.0.0.1:8000")
+            if self.tensor_parallel > 1 or self.sleep:
+                raise ValueError("tensor_parallel and sleep are for mode=colocate; give a server its own options when it starts")
+        elif self.server_url:
+            raise ValueError(f"server_url={self.server_url} is for mode=server; set stage.vllm.mode=server, or leave it out")
+
+    def check_ranks(self, world_size: int) -> None:
+        """Raises ValueError when the ranks cannot be cut into engines."""
+        if self.enabled and world_size % self.tensor_parallel:
+            raise ValueError(
+                f"stage.vllm.tensor_parallel={self.tensor_parallel}: one engine spans that many ranks, and {world_size} rank(s) do "
+                "not divide by it"
+            )
 
 
 @dataclass(config=_strict)
@@ -286,7 +434,9 @@ class GRPO(Optimisation):
     importance_sampling_level: Literal["token", "sequence"] = "token"
     mask_truncated_completions: bool = False
     rollouts_every: PositiveInt = 10
+    dynamic_sampling: DynamicSampling = Field(default_factory=DynamicSampling)
     efficiency: Efficiency = Field(default_factory=Efficiency)
+    vllm: VLLM = Field(default_factory=VLLM)
     evaluate: bool = True
     eval_rows: PositiveInt | None = None
 
@@ -317,6 +467,14 @@ class GRPO(Optimisation):
             )
         return total // (size * world_size)
 
+    def check_whole_groups(self, world_size: int) -> None:
+        """Raises ValueError when dynamic sampling is on and a group would be cut apart by the ranks."""
+        if self.dynamic_sampling.enabled and self.prompts_per_step % world_size:
+            raise ValueError(
+                f"stage.dynamic_sampling needs whole groups on every rank, and stage.prompts_per_step={self.prompts_per_step} does "
+                f"not divide by {world_size} ranks. Make it a multiple of {world_size}"
+            )
+
     def _keeps_groups(self, size: int) -> bool:
         return size % self.num_generations == 0 or self.num_generations % size == 0
 
@@ -328,6 +486,11 @@ class GRPO(Optimisation):
                 f"per_device_batch_size={size} (completions) is not divisible by the group size "
                 f"num_generations={self.num_generations}: groups would be cut apart. "
                 f"Try stage.per_device_batch_size={_nearest(fitting, size)}"
+            )
+        if self.dynamic_sampling.enabled and self.scale_rewards == "batch":
+            raise ValueError(
+                "dynamic_sampling puts a batch together from several rounds, so advantages cannot be divided by the spread of "
+                "one: set stage.scale_rewards=group or none"
             )
 
 
@@ -341,8 +504,13 @@ def _nearest(candidates: list[int], wanted: int) -> int | str:
 
 @dataclass(config=_strict)
 class QualityControl:
-    """What a written reasoning must pass before it becomes training data."""
+    """What a written reasoning must pass before it becomes training data. See `facial_r1.stages.quality`.
 
+    mode=published lets the released pass test decide; the other keys then only say what the strict test is, which is counted
+    beside it.
+    """
+
+    mode: Literal["strict", "published"] = "strict"
     action_units: bool = True
     labels: bool = True
     format: bool = True
@@ -354,10 +522,20 @@ class QualityControl:
 
 
 @dataclass(config=_strict)
+class Review:
+    """Accepted rows put up for people to accept or reject: review.csv and review.html. See `facial_r1.report.review`."""
+
+    enabled: bool = False
+    rows: PositiveInt | None = None
+    seed: int = 0
+
+
+@dataclass(config=_strict)
 class Synthesis:
     """The trained model writes reasoning for images whose labels are known; checks decide what is kept."""
 
     name: Literal["synthesis"] = "synthesis"
+    split: Literal["train", "test"] = "train"
     attempts: PositiveInt = 6
     condition: Literal["labels", "none"] = "labels"
     feedback: bool = True
@@ -367,6 +545,35 @@ class Synthesis:
     chunk: PositiveInt = 200
     include_described: bool = False
     quality: QualityControl = Field(default_factory=QualityControl)
+    review: Review = Field(default_factory=Review)
+
+    def __post_init__(self) -> None:
+        if self.temperature == 0 and not self.feedback and self.attempts > 1:
+            raise ValueError(
+                f"temperature=0 and feedback=false: all {self.attempts} attempts would write the same text; "
+                "set stage.attempts=1, stage.feedback=true or stage.temperature=1.0"
+            )
+
+
+@dataclass(config=_strict)
+class Judge(Endpoint):
+    """A language model that grades the written reasoning against the reference description. See `facial_r1.metrics.judge`."""
+
+    enabled: bool = False
+    rubric: str = "consistency"
+    max_new_tokens: PositiveInt = 512
+    attempts: PositiveInt = 3
+    structured: bool = False
+    cache: bool | str = True
+    second: Endpoint = Field(default_factory=Endpoint)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.enabled and not (self.base_url and self.model):
+            raise ValueError(
+                "judge.enabled needs judge.base_url and judge.model, for example "
+                "stage.judge.base_url=https://api.openai.com/v1 stage.judge.model=gpt-4o-mini stage.judge.api_key_env=OPENAI_API_KEY"
+            )
 
 
 @dataclass(config=_strict)
@@ -380,6 +587,13 @@ class Eval:
     max_new_tokens: PositiveInt = 256
     blank_images: bool = False
     chunk: PositiveInt = 200
+    compat: bool = False
+    rege: Literal["none", "emotion", "action_units"] = "none"
+    repetition_penalty: PositiveFloat | None = None
+    tag_required: bool = True
+    predictions: str | None = None
+    by: list[str] = Field(default_factory=list)
+    judge: Judge = Field(default_factory=Judge)
 
 
 @dataclass(config=_strict)
@@ -404,9 +618,32 @@ class Pipeline:
     rounds: PositiveInt = 1
     amounts: Amounts = Field(default_factory=Amounts)
 
+    def __post_init__(self) -> None:
+        if self.synthesis.split != "train":
+            raise ValueError(
+                f"synthesis.split={self.synthesis.split}: the pipeline trains on what its synthesis writes, so it writes about "
+                "train rows; write about test rows in a run of their own, stage=synthesis stage.split=test"
+            )
 
-STAGES: dict[str, type] = {"sft": SFT, "grpo": GRPO, "synthesis": Synthesis, "eval": Eval, "pipeline": Pipeline}
-Stage = SFT | GRPO | Synthesis | Eval | Pipeline
+
+@dataclass(config=_strict)
+class Prepare:
+    """A dataset as its owner distributes it into JSON lines, with counts and a contact sheet. No model is touched."""
+
+    name: Literal["prepare"] = "prepare"
+    faces: NonNegativeInt = 8
+    tile: Annotated[int, Field(ge=32, le=512)] = 112
+
+
+STAGES: dict[str, type] = {
+    "sft": SFT,
+    "grpo": GRPO,
+    "synthesis": Synthesis,
+    "eval": Eval,
+    "pipeline": Pipeline,
+    "prepare": Prepare,
+}
+Stage = SFT | GRPO | Synthesis | Eval | Pipeline | Prepare
 
 
 # --- launch, tracking, job -----------------------------------------------------------------------------------
@@ -416,8 +653,9 @@ Stage = SFT | GRPO | Synthesis | Eval | Pipeline
 class Launch:
     """Where the ranks run."""
 
-    name: Literal["inline", "torchrun"] = "inline"
+    name: Literal["auto", "inline", "torchrun"] = "inline"
     processes: PositiveInt = 1
+    expected_gpus: PositiveInt = 8
     distributed: Literal["none", "ddp", "zero2", "zero3"] = "none"
     offload: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -476,5 +714,7 @@ class Job:
         for stage in (self.stage, getattr(self.stage, "grpo", None)):
             if isinstance(stage, GRPO):
                 stage.accumulation(self.launch.processes)
+                stage.check_whole_groups(self.launch.processes)
+                stage.vllm.check_ranks(self.launch.processes)
         if not math.isfinite(float(self.seed)) or self.seed < 0:
             raise ValueError(f"seed={self.seed}: a whole number from 0")

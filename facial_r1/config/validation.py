@@ -27,6 +27,7 @@ def validate(tree: Mapping[str, Any]) -> Job:
         lines = sorted({_explain(item, tree) for item in error.errors(include_url=False)})
         raise InputError(_headline(lines)) from None
     _check_rewards(job)
+    _check_data(job)
     return job
 
 
@@ -105,3 +106,11 @@ def _check_rewards(job: Job) -> None:
     for name in [*job.reward.weights, *job.reward.options]:
         if name not in known:
             raise InputError(f"configuration: reward.weights.{name}: no such reward; {did_you_mean(name, known)}")
+
+
+def _check_data(job: Job) -> None:
+    """Names that only the data modules know; checked here so that a job is refused before anything else is done for it."""
+    if job.data.kind == "source" or job.data.fold is not None:
+        from facial_r1.data.load import check_settings
+
+        check_settings(job.data)

@@ -50,6 +50,8 @@ class RowReader:
 
     def __init__(self, file: Path, finder: ImageFinder, protocol: Protocol, require: Collection[str], dataset: str) -> None:
         self.problems: list[Problem] = []
+        self.unasked = 0
+        """Rows whose labels were left out, because the protocol asks for no emotion."""
         self._file, self._finder, self._protocol = str(file), finder, protocol
         self._require, self._dataset, self._stem = tuple(require), dataset, stem(file)
         self._line = 0
@@ -170,6 +172,9 @@ class RowReader:
             )
             return ()
         labels: list[str] = []
+        if self._protocol.labels is None:
+            self.unasked += name == "labels" and any(text and text.strip() for text in values)
+            return ()
         for text in values:
             if text is None or not text.strip():
                 continue

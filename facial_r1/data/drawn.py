@@ -42,7 +42,7 @@ def drawn_faces(settings: Schematic, cache: str | None = None) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _lock(folder.with_name(f".{folder.name}.lock")),
+            exclusive(folder.with_name(f".{folder.name}.lock")),
             progress_bar(settings.train + settings.test, "drawing faces", "faces") as advance,
         ):
             before = 0
@@ -71,7 +71,7 @@ def drawn_faces(settings: Schematic, cache: str | None = None) -> Path:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Exclusive among processes; the system frees it when a process dies."""
     with open(path, "w", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

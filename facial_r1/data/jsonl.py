@@ -80,7 +80,7 @@ def load_pairs(
     notes = [note for part in loaded for note in part.notes]
     digests: dict[str, str] = {}
     if check_images:
-        digests, bad = _check_images(records)
+        digests, bad = verify_images(records)
         problems += bad
         records = _without(records, bad)
     records, duplicates, renamed = unique_ids(records)
@@ -176,6 +176,8 @@ def _read_file(
         part.problems.append(Problem(str(path), 0, "is_valid", reason, "give a file with at least one valid row", True))
     part.problems += reader.problems
     part.notes += _misspelt(path, unknown, part.records)
+    if reader.unasked:
+        part.notes.append(f"{path.name}: {reader.unasked} rows have labels; protocol {rules.name} asks for no emotion: left out")
     return part
 
 
@@ -205,7 +207,7 @@ def _misspelt(path: Path, unknown: Mapping[str, int], records: Sequence[Record])
     return notes
 
 
-def _check_images(records: Sequence[Record]) -> tuple[dict[str, str], list[Problem]]:
+def verify_images(records: Sequence[Record]) -> tuple[dict[str, str], list[Problem]]:
     """Digest of each sound image, and a problem for each row that shows an unsound one."""
     paths = list(dict.fromkeys(path for record in records for path in record.images))
     digests: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +19,12 @@ from facial_r1.data.problems import Problem, skipped_rows
 from facial_r1.data.protocol import Protocol, load_protocol
 from facial_r1.data.record import Record
 from facial_r1.data.records import Records
-from facial_r1.data.selection import Amount, divide, filled, split_side
+from facial_r1.data.selection import Amount, by_fold, divide, filled, split_side
 from facial_r1.errors import InputError
 
 if TYPE_CHECKING:
     from facial_r1.config.schema import Data as DataConfig
+    from facial_r1.data.prepared import Prepared
 
 SIDES = ("train", "test")
 
@@ -75,6 +76,7 @@ def load_data(
     require: Collection[str] = ("image",),
     having: Mapping[str, Collection[str]] | None = None,
     check_images: bool = True,
+    stop: Callable[[], None] = lambda: None,
 ) -> Data:
     """Load, check, divide and select the rows of a job.
 
@@ -91,13 +93,15 @@ def load_data(
         having: by side, fields that select: rows without them are not available to the amounts, and that is
             no fault.
         check_images: see `facial_r1.data.jsonl.load_records`.
+        stop: called while a set is prepared; may raise to stop the work, which the next call continues.
 
     Raises:
         InputError: problems in the data, a needed side without rows, an amount above what there is.
     """
     config = _typed(config)
     rules = load_protocol(config.protocol)
-    sources = _sources(config)
+    prepared = _prepared(config, stop) if config.kind == "source" else None
+    sources = _sources(config) if prepared is None else prepared_sources(prepared)
     own_test = any(source.split == "test" for source in sources)
     groups = {
         "train": [source for source in sources if source.split != "test"],
@@ -107,11 +111,15 @@ def load_data(
     loaded = {
         side: _read(groups[side] if side in need or not own_test else [], require, rules, config, check_images) for side in SIDES
     }
-    notes = [note for side in SIDES for note in loaded[side].notes]
-    train, test = _divide(loaded["train"], groups["train"], config, own_test, notes)
+    notes = [] if prepared is None else _notes_on(prepared)
+    notes += [note for side in SIDES for note in loaded[side].notes]
+    train, test = _divide(loaded["train"], groups["train"], config, rules, own_test, notes)
     test += _for_test(loaded["test"], config, notes)
+    if prepared is not None:
+        notes += _unshown(rules, train + test)
     digests = loaded["train"].digests | loaded["test"].digests
-    problems = [problem for side in SIDES for problem in loaded[side].skipped]
+    problems = [] if prepared is None else list(prepared.problems)
+    problems += [problem for side in SIDES for problem in loaded[side].skipped]
     invalid = loaded["train"].invalid_by_file | loaded["test"].invalid_by_file
     mixtures = {}
     for side, rows, amount in (("train", train, config.amount), ("test", test, config.test_amount)):
@@ -125,6 +133,21 @@ def load_data(
     if problems:
         notes.append(f"{skipped_rows(problems)} bad rows were left out (data.on_error=skip)")
     return Data(mixtures["train"], mixtures["test"], rules, problems, notes)
+
+
+def check_settings(config: DataConfig) -> None:
+    """What can be said about the data's settings without looking at files.
+
+    Raises:
+        InputError: no such source, option or protocol, a value of the wrong type, or no such fold.
+    """
+    if config.kind == "source":
+        from facial_r1.data.sources import checked_options
+
+        checked_options(str(config.source), config.options)
+    rules = load_protocol(config.protocol)
+    if config.fold is not None:
+        by_fold([], rules.folds, config.fold)
 
 
 def _typed(config: DataConfig | Mapping[str, Any]) -> DataConfig:
@@ -157,6 +180,40 @@ def _sources(config: DataConfig) -> list[_Source]:
         sources.append(_Source(files, source.amount, source.weight, source.split))
     _no_file_twice(sources)
     return sources + _one_a_file(config.test_files, config.test_images, "data.test_files", "test")
+
+
+def _prepared(config: DataConfig, stop: Callable[[], None]) -> Prepared:
+    # Imports every reader; data from files needs none of them.
+    from facial_r1.data.prepared import prepare_source
+
+    return prepare_source(config, stop)
+
+
+def prepared_sources(prepared: Prepared) -> list[_Source]:
+    """The files of a prepared set, each on the side that its owner put it on; those for validation are on neither."""
+    sides = {"train": "train", "test": "test", "all": None}
+    return [
+        _Source([(prepared.file(side), prepared.folder)], split=split) for side, split in sides.items() if side in prepared.rows
+    ]
+
+
+def _notes_on(prepared: Prepared) -> list[str]:
+    notes = list(prepared.notes)
+    if prepared.excluded:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in prepared.excluded.items())
+        notes.append(f"{sum(prepared.excluded.values())} of the owner's rows are left out on purpose: {reasons}")
+    if count := prepared.rows.get("validation"):
+        notes.append(f"{count} rows are for validation and are on neither side; they lie in {prepared.file('validation')}")
+    return notes
+
+
+def _unshown(rules: Protocol, records: Sequence[Record]) -> list[str]:
+    """A note on labels that a prompt would offer and no row has, as when contempt was left out of AffectNet."""
+    shown = {label for record in records for label in record.labels}
+    missing = [label for label in rules.labels or () if label not in shown]
+    if not records or not missing:
+        return []
+    return [f"no row shows {', '.join(missing)}, which protocol {rules.name} has among its labels"]
 
 
 def _one_a_file(files: Any, images: Any, name: str, split: str | None = None) -> list[_Source]:
@@ -192,21 +249,36 @@ def _read(
 
 
 def _divide(
-    loaded: Records, sources: Sequence[_Source], config: DataConfig, own_test: bool, notes: list[str]
+    loaded: Records,
+    sources: Sequence[_Source],
+    config: DataConfig,
+    rules: Protocol,
+    own_test: bool,
+    notes: list[str],
 ) -> tuple[list[Record], list[Record]]:
     """Train and test rows of the files that are not for testing alone.
 
     Sources that name a side keep all rows on it. Of the others, rows for testing or validation are left out
-    where there are test files; else they are divided.
+    where there are test files; else they are divided, by `data.fold` or as `data.split` says.
     """
     owner = {str(file): source for source in sources for file, _ in source.files}
     fixed: list[Record] = []
     free: list[Record] = []
     for record in loaded:
         (fixed if owner[place(record)[0]].split == "train" else free).append(record)
-    if own_test:
+    if config.fold is not None and (own_test or not free):
+        raise InputError(f"data.fold={config.fold}: the rows have a test side of their own; set data.fold=null")
+    if own_test or not free:
         return fixed + _leave_out(free, "test", "data.files", notes), []
-    divided = divide(free, config.split.by, config.split.test, config.split.seed)
+    if config.fold is not None:
+        divided = by_fold(free, rules.folds, config.fold)
+    else:
+        divided = divide(free, config.split.by, config.split.test, config.split.seed)
+        if rules.folds:
+            notes.append(
+                f"protocol {rules.name} is scored by {len(rules.folds)} folds: data.fold=0 to {len(rules.folds) - 1} choose the "
+                "test side; without it, data.split does"
+            )
     notes += divided.notes
     return fixed + divided.train, list(divided.test)
 
@@ -278,6 +350,8 @@ def _no_rows(side: str, config: DataConfig, having: Collection[str], available: 
             f"no row of the {side} side has {' and '.join(having)}: of {available} rows none can be used. "
             "Add the field to the rows, or choose other files"
         )
+    if config.kind == "source":
+        return f"the {side} side has no rows: data.root={config.root} holds none of the owner's rows for it"
     if side == "train" and not (config.files or config.sources):
         return "there is nothing to train on: set data.files=[train.jsonl] data.images=[folder]"
     if side == "test" and not config.test_files:

@@ -12,7 +12,7 @@ _INDEX_LIMIT = 200_000
 """Files listed, at most, to suggest where a missing image might be."""
 _COMPARABLE = 5000
 _COMPARISONS = 50
-_IMAGE_SUFFIXES = {
+IMAGE_SUFFIXES = {
     ".jpg",
     ".jpeg",
     ".png",
@@ -107,7 +107,7 @@ class ImageFinder:
                 for folder, _, names in os.walk(root):
                     for name in names:
                         stem, dot, suffix = name.lower().rpartition(".")
-                        if dot + suffix in _IMAGE_SUFFIXES:
+                        if dot + suffix in IMAGE_SUFFIXES:
                             self._index.setdefault(stem, []).append(f"{folder}/{name}")
                     count += len(names)
                     if count > _INDEX_LIMIT:

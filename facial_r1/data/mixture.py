@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import floor
 from typing import Any, overload
 
+from facial_r1.data.balance import By, balanced
 from facial_r1.data.record import Record
 from facial_r1.data.records import fingerprint, summarise
-from facial_r1.data.selection import Amount, choose, filled, occurrences, rows_of, take
+from facial_r1.data.selection import Amount, choose, filled, occurrences, rows_of
 from facial_r1.errors import InputError
 
 _COLUMNS = (
@@ -43,6 +44,8 @@ class Part:
             0.5 half of the rows once.
         skipped: number of bad rows that were left out.
         invalid: number of rows left out because they say `is_valid: false`.
+        balance: what the rows of the amount are balanced by; None takes them as they come.
+        repeats: whether rows of what is rare may come more than once in a balanced amount.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Part:
     weight: float = 1.0
     skipped: int = 0
     invalid: int = 0
+    balance: By | None = None
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Mixture(Sequence[Record]):
         sources: what was available, for the table.
         seed: seed of the selection.
         digests: image digests where known, so that the fingerprint does not read images again.
+        notes: what the user should know about the choice of rows, each one line.
     """
 
     records: list[Record] = field(repr=False)
@@ -72,6 +78,7 @@ class Mixture(Sequence[Record]):
     sources: tuple[Part, ...] = ()
     seed: int = 0
     digests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
@@ -103,8 +110,7 @@ class Mixture(Sequence[Record]):
 
     def having(self, *names: str) -> Mixture:
         """Only the rows in which the published fields `names` are filled: `having("description")`."""
-        keep = {id(record) for record in filled(self.records, names)}
-        return self._only([index for index, record in enumerate(self.records) if id(record) in keep])
+        return self.only({id(record) for record in filled(self.records, names)})
 
     def take(self, amount: Amount, seed: int | None = None, name: str = "data.amount", kind: str = "rows") -> Mixture:
         """`amount` of the rows; see `facial_r1.data.selection.take`. `kind` names the rows in messages."""
@@ -112,9 +118,13 @@ class Mixture(Sequence[Record]):
         indices = choose(occurrences(self.records), rows_of(amount, len(self.records), name, kind), seed)
         return self._only(indices)
 
+    def only(self, keep: Collection[int]) -> Mixture:
+        """The rows whose `id()` is among `keep`, in their order."""
+        return self._only([index for index, record in enumerate(self.records) if id(record) in keep])
+
     def _only(self, indices: Sequence[int]) -> Mixture:
         records = [self.records[index] for index in indices]
-        return Mixture(records, [self.parts[index] for index in indices], self.sources, self.seed, self.digests)
+        return Mixture(records, [self.parts[index] for index in indices], self.sources, self.seed, self.digests, self.notes)
 
     def summary(self) -> dict[str, Any]:
         """Counts over all rows (see `summarise`), repeats, and the table by source."""
@@ -185,14 +195,20 @@ def mix(
     having: Collection[str] = (),
     digests: Mapping[str, str] | None = None,
     name: str = "data.amount",
+    balance: By | None = None,
+    repeats: bool = False,
 ) -> Mixture:
     """Rows of all `parts`: of each its amount, as often as its weight says, and of these `amount`.
 
     Args:
         amount: rows or fraction of the whole mix; None keeps all.
-        seed: which rows are taken; amounts nest, whatever the order of parts and rows.
+        seed: which rows are taken; amounts nest, whatever the order of parts and rows. Balanced ones do not: what is rare fills
+            another share of a larger sample.
         having: fields that must be filled; other rows are not available to the amounts.
         digests: image digests by path, where known.
+        name: of the amount of the whole, for messages.
+        balance: what the amount of the whole is balanced by.
+        repeats: whether rows of what is rare may come more than once in it.
 
     Raises:
         InputError: an amount larger than what there is, or a weight that is not positive.
@@ -203,14 +219,58 @@ def mix(
         raise ValueError(f"two parts are named {repeated[0]!r}")
     records: list[Record] = []
     owners: list[str] = []
+    notes: list[str] = []
     for part in parts:
         usable = filled(part.records, having) if having else list(part.records)
-        rows = _weighted(take(usable, part.amount, seed, f"amount of {part.name}"), part, seed)
+        where = f"amount of {part.name}"
+        chosen, said = sample(usable, part.amount, seed, where, balance=part.balance, repeats=part.repeats)
+        rows = _weighted([usable[index] for index in chosen], part, seed)
+        notes += said
         records += rows
         owners += [part.name] * len(rows)
-    whole = Mixture(records, owners, tuple(parts), seed, digests or {})
+    whole = Mixture(records, owners, tuple(parts), seed, digests or {}, tuple(notes))
+    if amount is None:
+        return whole
     kind = f"rows with {' and '.join(having)}" if having else "rows"
-    return whole.take(amount, name=name, kind=kind) if amount is not None else whole
+    indices, said = sample(records, amount, seed, name, kind, balance=balance, repeats=repeats)
+    return replace(whole._only(indices), notes=(*notes, *said))
+
+
+def sample(
+    records: Sequence[Record],
+    amount: Amount,
+    seed: int = 0,
+    name: str = "data.amount",
+    kind: str = "rows",
+    *,
+    balance: By | None = None,
+    repeats: bool = False,
+) -> tuple[list[int], list[str]]:
+    """Which rows an amount takes: indices (one that comes twice is a repeat), and notes on codes that stay rare.
+
+    Without `balance` they are those of `facial_r1.data.selection.take`. No amount takes every row once.
+
+    Raises:
+        InputError: an amount larger than what there is (a balanced one with repeats may be).
+    """
+    if balance is None or amount is None:
+        return choose(occurrences(records), rows_of(amount, len(records), name, kind), seed), []
+    beyond = repeats and amount > max(1, len(records)) and amount == int(amount)
+    count = int(amount) if beyond else rows_of(amount, len(records), name, kind)
+    if not records:
+        return [], []
+    found = balanced(records, count, balance, seed, repeats=repeats)
+    notes = []
+    if found.repeats:
+        notes.append(f"{name}: {found.repeats} of {count} rows are repeats, to balance {_BALANCED[balance]}")
+    if found.below:
+        rare = ", ".join(f"{code} {number}" for code, number in found.below.items())
+        more = "" if repeats else "; repeats=true would repeat their rows"
+        notes.append(f"{name}: rows with some {_BALANCED[balance]} run out before their share of {count} is full ({rare}){more}")
+    return sorted(found.rows), notes
+
+
+_BALANCED = {"action_units": "action units", "labels": "classes"}
 
 
 def _weighted(rows: list[Record], part: Part, seed: int) -> list[Record]:

@@ -16,6 +16,9 @@ from facial_r1.errors import InputError
 
 Empty = Literal["absent", "unknown"]
 _FOLDER = Path(__file__).parent / "protocols"
+_SUFFIXES = (".yaml", ".yml")
+_NONE = "none"
+"""`labels: none` (in a file also null): no emotion is asked for."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Protocol:
 
     Attributes:
         name: shown in reports.
-        labels: the label space in its own order; empty for an open vocabulary.
+        labels: the label space in its own order; empty for an open vocabulary; None where no emotion is asked for (sets that
+            are annotated with action units alone).
         aliases: further spellings, beside those of `facial_r1.affect`, to labels of the space.
         action_units: canonical codes that a record may carry and that macro averages run over; empty where
             any FACS code may come (see `vocabulary`).
@@ -33,16 +37,23 @@ class Protocol:
         empty_action_units: what an empty list of AUs means: "absent" is coded with none active, "unknown" not
             coded.
         cluster: field that intervals are grouped by.
+        folds: subjects of each fold, for sets that are scored by cross-validation; `data.fold` picks the test side.
+        licence: what the owner allows, in one line.
+        counts: how many rows the owner's lists hold, by split ("train", "validation", "test", or "all" where there is none):
+            a number, or a mapping from label to number.
         published: figures of others, each a mapping with its source.
     """
 
     name: str = "generic"
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     action_units: tuple[str, ...] = ()
     presence_threshold: float = 0.0
     empty_action_units: Empty = "unknown"
     cluster: str = "subject"
+    folds: tuple[tuple[str, ...], ...] = ()
+    licence: str = ""
+    counts: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     published: tuple[Mapping[str, Any], ...] = ()
     _spellings: dict[str, str] = field(init=False, repr=False, compare=False)
     _codes: dict[str | int, str | None] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -56,14 +67,26 @@ class Protocol:
         codes = [_code(text) for text in self.action_units]
         object.__setattr__(self, "action_units", tuple(codes))
         object.__setattr__(self, "_spellings", self._all_spellings())
+        self._check_folds_and_counts()
+
+    def _check_folds_and_counts(self) -> None:
+        subjects = [subject for fold in self.folds for subject in fold]
+        twice = sorted({subject for subject in subjects if subjects.count(subject) > 1})
+        if twice:
+            raise InputError(f"data.protocol.folds: subject {twice[0]} is in two folds: name each once")
+        for split, count in self.counts.items():
+            for label in count if isinstance(count, Mapping) and self.labels else ():
+                if label not in (self.labels or ()):
+                    where = f"data.protocol.counts.{split}.{label}"
+                    raise InputError(f"{where}: not in data.protocol.labels; {did_you_mean(label, self.labels or ())}")
 
     def _all_spellings(self) -> dict[str, str]:
         spellings: dict[str, str] = {}
-        for label in self.labels:
+        for label in self.labels or ():
             noun = normalise_label(label)
             if noun is not None:  # a space that says "happy" also understands "happiness"
                 spellings.setdefault(noun, label)
-        for label in self.labels:
+        for label in self.labels or ():
             spellings[_plain(label)] = label
         for spelling, label in self.aliases.items():
             if self.labels and label not in self.labels:
@@ -85,11 +108,12 @@ class Protocol:
 
     def label_fix(self, text: str) -> str:
         """What to do about a `text` that `label` does not know."""
-        close = nearest(_plain(text), [*self._spellings, *self.labels])
+        space = self.labels or ()
+        close = nearest(_plain(text), [*self._spellings, *space])
         start = f"did you mean {self._spellings.get(close, close)!r}? Otherwise" if close else "map it with "
         if close:
-            return f"{start} add it to data.protocol.labels (now {', '.join(self.labels)})"
-        return f"{start}data.protocol.aliases, or add it to data.protocol.labels (now {', '.join(self.labels)})"
+            return f"{start} add it to data.protocol.labels (now {', '.join(space)})"
+        return f"{start}data.protocol.aliases, or add it to data.protocol.labels (now {', '.join(space)})"
 
     def action_unit(self, text: str | int) -> str | None:
         """The canonical code for `text` ("au01", 12, "AU 4"), or None when the protocol has no such unit."""
@@ -118,8 +142,14 @@ class Protocol:
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping with the keys of the YAML form."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
-        lists = {"labels", "action_units", "published"}
-        return {key: list(value) if key in lists else dict(value) if key == "aliases" else value for key, value in values.items()}
+        return values | {
+            "labels": _NONE if self.labels is None else list(self.labels),
+            "aliases": dict(self.aliases),
+            "action_units": list(self.action_units),
+            "folds": [list(fold) for fold in self.folds],
+            "counts": {split: dict(count) if isinstance(count, Mapping) else count for split, count in self.counts.items()},
+            "published": [dict(figure) for figure in self.published],
+        }
 
 
 def load_protocol(settings: Any = None) -> Protocol:
@@ -127,8 +157,9 @@ def load_protocol(settings: Any = None) -> Protocol:
 
     Args:
         settings: nothing (`generic`), a name or a path of a YAML file, a `Protocol`, a mapping, or the typed
-            `data.protocol` of a job. A name that is shipped gives the values that `settings` leave out or
-            leave empty.
+            `data.protocol` of a job. A name that is shipped (or the path of a YAML file) gives the values that
+            `settings` leave out or leave None; of aliases, both count. `labels: none` asks for no emotion, `labels: []` for
+            any.
 
     Raises:
         InputError: an unknown name, key or value.
@@ -140,10 +171,19 @@ def load_protocol(settings: Any = None) -> Protocol:
     if isinstance(settings, str):
         return _build(settings, _read(settings))
     given = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings)
-    name = str(given.get("name") or "generic")
-    base = _read(name if name in shipped_protocols() else "generic")
     _known_keys(given, "data.protocol")
-    return _build(name, base | {key: value for key, value in given.items() if value not in (None, [], {}, ())})
+    name = str(given.pop("name", None) or "generic")
+    aliases = dict(given.pop("aliases", None) or {})
+    values = {key: value for key, value in given.items() if value is not None}
+    own = name in shipped_protocols() or name.endswith(_SUFFIXES)
+    if not own and not values:
+        raise InputError(f"data.protocol.name={name}: no such protocol; {did_you_mean(name, shipped_protocols())}")
+    base = _read(name if own else "generic")
+    space = values.get("labels", base.get("labels"))
+    if isinstance(space, list | tuple) and space and "labels" in values:  # what the name says of other labels means nothing here
+        base["aliases"] = {spelling: label for spelling, label in (base.get("aliases") or {}).items() if label in space}
+        base["counts"] = {}
+    return _build(name, base | values | {"aliases": (base.get("aliases") or {}) | aliases})
 
 
 def shipped_protocols() -> list[str]:
@@ -164,10 +204,10 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(_SUFFIXES):
         return dict(_parse(Path(name)))
     if name not in shipped_protocols():
-        raise InputError(f"data.protocol={name}: no such protocol; {did_you_mean(name, shipped_protocols())}")
+        raise InputError(f"data.protocol.name={name}: no such protocol; {did_you_mean(name, shipped_protocols())}")
     return dict(_parse(_FOLDER / f"{name}.yaml"))
 
 
@@ -179,12 +219,23 @@ def _known_keys(values: Mapping[str, Any], where: str) -> None:
 
 
 def _build(name: str, values: dict[str, Any]) -> Protocol:
-    values = {"name": Path(name).stem if name.endswith((".yaml", ".yml")) else name} | values
-    for key in ("labels", "action_units", "published"):
+    values = {"name": Path(name).stem if name.endswith(_SUFFIXES) else name} | values
+    values = {key: value for key, value in values.items() if value is not None or key == "labels"}
+    asked = "labels" not in values or values["labels"] not in (None, _NONE)
+    for key in ("labels", "action_units", "published", "folds"):
         value = values.get(key) or ()
+        if key == "labels" and not asked:
+            continue
         if isinstance(value, str | Mapping):
             raise InputError(f"data.protocol.{key}={value!r}: give a list, [a, b]")
         values[key] = tuple(value)
+    if not asked:
+        values["labels"] = None
+    if any(isinstance(fold, str | Mapping) for fold in values["folds"]):
+        raise InputError("data.protocol.folds: give a list of subjects for each fold, [[a, b], [c, d]]")
+    values["folds"] = tuple(tuple(str(subject) for subject in fold) for fold in values["folds"])
+    for key in ("aliases", "counts"):
+        values[key] = values.get(key) or {}
     return Protocol(**values)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -13,6 +15,8 @@ from facial_r1.data.problems import Problem
 
 _AROUND = 24
 """Characters shown on each side of the place where JSON breaks."""
+_BLOCK = 1 << 20
+"""Bytes of an array that are read at once."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Problem]:
@@ -32,11 +36,28 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Problem]:
             if not start:
                 yield Problem(str(path), 0, "file", "the file is empty", "give a file with one JSON object a line", True)
             elif start == b"[":
-                yield from _array(path, stream.read())
+                yield from _array(path, stream)
             else:
                 yield from _lines(path, stream)
     except (OSError, EOFError, zlib.error) as error:
         yield Problem(str(path), 0, "file", f"cannot be read: {error}", "check the file, or copy it again", True)
+
+
+def read_distinct_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Problem]:
+    """`read_rows` with a number of its own for each row, so that the number says which row it is.
+
+    That is its line; rows that share a line (an array without line breaks) are counted on from the row before. So the rows of an
+    array on one line are 1, 2, 3, ...
+    """
+    last = 0
+    for entry in read_rows(path):
+        if isinstance(entry, Problem):
+            if entry.line:
+                last = max(entry.line, last + 1)
+            yield entry if entry.whole_file or not entry.line else replace(entry, line=last)
+            continue
+        last = max(entry[0], last + 1)
+        yield last, entry[1]
 
 
 def _open(path: Path) -> BinaryIO:
@@ -79,40 +100,116 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]] 
         yield _object(path, line, value)
 
 
-def _array(path: Path, raw: bytes) -> Iterator[tuple[int, dict[str, Any]] | Problem]:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        yield _not_text(path, raw.count(b"\n", 0, error.start) + 1, error, True)
-        return
+def _array(path: Path, stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any]] | Problem]:
+    """Elements of an array. Memory holds the text of one element and one block, whatever the size of the file."""
     decoder = json.JSONDecoder()
-    position, counted, line, first = text.index("[") + 1, 0, 1, True
-    while True:
-        position = _skip_space(text, position)
-        if text[position : position + 1] == "]":
-            if first:
-                yield Problem(str(path), 0, "file", "the file is empty: []", "give a file with at least one row", True)
-            return
-        if not first:
-            if text[position : position + 1] != ",":
-                yield _broken_array(path, text, position, "Expecting ',' delimiter")
+    text = _Window(stream)
+    first = True
+    try:
+        text.skip_space()
+        text.position = text.text.index("[") + 1
+        while True:
+            text.skip_space()
+            if text.at("]"):
+                if first:
+                    yield Problem(str(path), 0, "file", "the file is empty: []", "give a file with at least one row", True)
                 return
-            position = _skip_space(text, position + 1)
-        line += text.count("\n", counted, position)
-        counted = position
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            yield _broken_array(path, text, error.pos, error.msg)
-            return
-        first = False
-        yield _object(path, line, value)
+            if not first:
+                if not text.at(","):
+                    yield text.broken(path, text.position, "Expecting ',' delimiter")
+                    return
+                text.position += 1
+                text.skip_space()
+            line = text.line()
+            value, text.position = text.decode(decoder)
+            first = False
+            yield _object(path, line, value)
+    except UnicodeDecodeError as error:
+        yield _not_text(path, text.line_of_bytes(error), error, True, text.bytes_before(error))
+    except json.JSONDecodeError as error:
+        yield text.broken(path, error.pos, error.msg)
 
 
-def _skip_space(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \t\r\n":
-        position += 1
-    return position
+class _Window:
+    """A part of a text file that moves over it: what was read and is still needed.
+
+    Attributes:
+        text: The part.
+        position: Place in `text` from which on nothing was understood yet.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.text, self.position = "", 0
+        self._stream, self._read = stream, 0
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._block, self._size, self._ended = b"", _BLOCK, False
+        self._line, self._counted, self._column = 1, 0, 0
+
+    def decode(self, decoder: json.JSONDecoder) -> tuple[Any, int]:
+        """The value at the position, and where it ends; blocks are added until it is whole."""
+        self._size = _BLOCK
+        while True:
+            try:
+                value, end = decoder.raw_decode(self.text, self.position)
+            except json.JSONDecodeError:
+                if not self._more():
+                    raise
+                self._size *= 2  # so that a broken element costs no more than reading the rest of the file a few times
+                continue
+            if end < len(self.text) or not self._more():  # a number may go on in the next block
+                return value, end
+
+    def skip_space(self) -> None:
+        """Move to the next character that is no white space, or to the end of the file."""
+        while True:
+            while self.position < len(self.text) and self.text[self.position] in " \t\r\n":
+                self.position += 1
+            if self.position < len(self.text) or not self._more():
+                return
+
+    def at(self, character: str) -> bool:
+        """Whether the position is at this character."""
+        return self.text[self.position : self.position + 1] == character
+
+    def line(self) -> int:
+        """Line of the position, from 1."""
+        self._line += self.text.count("\n", self._counted, self.position)
+        self._counted = max(self._counted, self.position)
+        return self._line
+
+    def line_of_bytes(self, error: UnicodeDecodeError) -> int:
+        """Line of the byte at which decoding failed."""
+        self.position = len(self.text)
+        return self.line() + bytes(error.object[: error.start]).count(b"\n")
+
+    def bytes_before(self, error: UnicodeDecodeError) -> int:
+        """Bytes of the file before those that the error is about; some may be left over from the block before."""
+        return self._read + len(self._block) - len(error.object)
+
+    def broken(self, path: Path, position: int, message: str) -> Problem:
+        """The problem of JSON that breaks at a place of the text."""
+        line = self.line() + self.text.count("\n", self._counted, position) - self.text.count("\n", position, self._counted)
+        start = self.text.rfind("\n", 0, position)
+        column = position - start if start >= 0 else position + self._column + 1
+        return _broken(path, line, column, position, message, self.text, True)
+
+    def _more(self) -> bool:
+        """Read a block and drop what was understood, but for a few characters that messages quote. False at the end."""
+        if self._ended:
+            return False
+        self._read += len(self._block)
+        self._block = self._stream.read(self._size)
+        self._ended = not self._block
+        added = self._decoder.decode(self._block, final=self._ended)
+        drop = max(0, self.position - 2 * _AROUND)
+        if drop:
+            self.line()
+            before = self.text.rfind("\n", 0, drop)
+            self._column = drop - before - 1 if before >= 0 else self._column + drop
+            self._counted -= drop
+            self.position -= drop
+        self.text = self.text[drop:] + added
+        return True
 
 
 def _object(path: Path, line: int, value: Any) -> tuple[int, dict[str, Any]] | Problem:
@@ -122,15 +219,9 @@ def _object(path: Path, line: int, value: Any) -> tuple[int, dict[str, Any]] | P
     return Problem(str(path), line, "json", reason, 'write each row as {"image": ..., "labels": [...], ...}')
 
 
-def _not_text(path: Path, line: int, error: UnicodeDecodeError, whole_file: bool) -> Problem:
-    reason = f"byte {error.start + 1} is not UTF-8 text"
+def _not_text(path: Path, line: int, error: UnicodeDecodeError, whole_file: bool, before: int = 0) -> Problem:
+    reason = f"byte {before + error.start + 1} is not UTF-8 text"
     return Problem(str(path), line, "json", reason, "save the file as UTF-8 JSON lines", whole_file)
-
-
-def _broken_array(path: Path, text: str, position: int, message: str) -> Problem:
-    line = text.count("\n", 0, position) + 1
-    column = position - text.rfind("\n", 0, position)
-    return _broken(path, line, column, position, message, text, True)
 
 
 def _broken(path: Path, line: int, column: int, position: int, message: str, text: str, whole_file: bool = False) -> Problem:
@@ -140,7 +231,7 @@ def _broken(path: Path, line: int, column: int, position: int, message: str, tex
         fix = "the row ends too early: write it again whole, or remove it"
     elif text[position : position + 1] == "'" or ("property name" in message and "'" in around):
         fix = "JSON needs double quotes around names and text, and no comma after the last item"
-    elif text.lstrip()[:1] not in ("{", "["):
+    elif not whole_file and text.lstrip()[:1] not in ("{", "["):
         fix = "give a file of JSON objects, one a line; other formats have to be converted first"
     else:
         fix = "mend the line or remove it"

@@ -122,6 +122,38 @@ def divide(records: Sequence[Record], by: By = "subject", test: float = 0.1, see
     return sides
 
 
+def by_fold(records: Sequence[Record], folds: Sequence[Collection[str]], fold: int) -> Sides:
+    """The subjects of fold number `fold` on the test side, all others on the train side.
+
+    Raises:
+        InputError: there is no such fold, a row has no subject, or no row is of a subject of the fold.
+    """
+    if not folds:
+        raise InputError(f"data.fold={fold}: the protocol has no folds; set data.protocol.folds=[[...], [...]] or data.fold=null")
+    if fold >= len(folds):
+        raise InputError(f"data.fold={fold}: there are {len(folds)} folds, give 0 to {len(folds) - 1} or null")
+    nameless = next((record for record in records if record.subject is None), None)
+    if nameless is not None:
+        raise InputError(
+            f"{nameless.source}: subject: data.fold={fold} needs the subject of each row; add it, or set data.fold=null"
+        )
+    tested = set(folds[fold])
+    sides = Sides([], [])
+    for record in records:
+        (sides.test if record.subject in tested else sides.train).append(record)
+    if records and not sides.test:
+        seen = sorted({str(record.subject) for record in records})
+        raise InputError(
+            f"data.fold={fold}: no row is of a subject of this fold ({', '.join(sorted(tested)[:5])}, ...); "
+            f"the subjects of the rows are {', '.join(seen[:5])}{', ...' if len(seen) > 5 else ''}"
+        )
+    known = {subject for part in folds for subject in part}
+    others = sorted({str(record.subject) for record in sides.train} - known)
+    if others:
+        sides.notes.append(f"{len(others)} subjects are in no fold, for example {others[0]}: they are on the train side")
+    return sides
+
+
 def _cut(records: Sequence[Record], groups: Sequence[str], test: float, seed: int) -> Sides:
     sizes = Counter(groups)
     order = sorted(sizes, key=lambda group: rank(seed, "split", group))

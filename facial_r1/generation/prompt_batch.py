@@ -34,12 +34,14 @@ class PromptBatch:
         image_index: For each prompt, the images it shows, in order, as indices into the distinct images.
         pixel_values: Patches of the distinct images one after the other, shape (patches, channels * patch volume).
         image_grid_thw: Patch grid (time, height, width) of each distinct image, shape (images, 3).
+        pictures: The distinct images themselves, where they were asked for.
     """
 
     ids: list[list[int]]
     image_index: list[tuple[int, ...]]
     pixel_values: Tensor | None = None
     image_grid_thw: Tensor | None = None
+    pictures: tuple[Image.Image, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,6 +89,7 @@ def encode_prompts(
     images: Sequence[Sequence[str | Image.Image] | None] | None = None,
     image_loader: ImageLoader | None = None,
     template_kwargs: dict[str, Any] | None = None,
+    keep_pictures: bool = False,
 ) -> PromptBatch:
     """Tokenise conversations up to the assistant's turn and preprocess their distinct images once.
 
@@ -97,6 +100,7 @@ def encode_prompts(
         images: For each conversation its images, decoded or as paths; None where it has none.
         image_loader: Turns a path into an image; needed when a path occurs. A path is loaded once per call.
         template_kwargs: Passed on to the chat template.
+        keep_pictures: Keep the images beside their pixels, for an engine that prepares them itself.
 
     Returns:
         The prompts in the given order.
@@ -140,7 +144,7 @@ def encode_prompts(
         for text, indices in zip(texts, image_index, strict=True)
     ]
     ids = processor.tokenizer(expanded, add_special_tokens=False)["input_ids"]
-    return PromptBatch(ids, image_index, prepared["pixel_values"], grids)
+    return PromptBatch(ids, image_index, prepared["pixel_values"], grids, tuple(distinct) if keep_pictures else ())
 
 
 def _with_payloads(conversation: Messages, images: list[str | Image.Image], row: int) -> Messages:

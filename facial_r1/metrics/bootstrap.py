@@ -160,6 +160,40 @@ def paired_difference(
     return Difference(value, low, high, p, len(clusters), len(sums))
 
 
+def multinomial_sums(cells: npt.ArrayLike, counts: npt.ArrayLike, resamples: int, rng: np.random.Generator) -> Array:
+    """Summed counts of resamples of independent samples of which many are alike, shape (resamples, k).
+
+    How often each kind of sample occurs in a resample of n is multinomial; drawing that is exact, and costs nothing per sample.
+
+    Args:
+        cells: Counts of one sample of each kind, shape (kinds, k).
+        counts: How many samples are of each kind, whole numbers, n > 0 in all.
+        resamples: At least 1.
+        rng: Of the draws.
+    """
+    often = np.asarray(counts, dtype=np.float64)
+    drawn = rng.multinomial(int(often.sum()), often / often.sum(), size=resamples)
+    return drawn.astype(np.float64) @ np.asarray(cells, dtype=np.float64)
+
+
+def from_resamples(value: Array, drawn: Array, n: int, clusters: int, level: float = 0.95) -> Estimate:
+    """The estimate of metrics whose values in resamples are known.
+
+    Args:
+        value: Metrics of all samples, shape (m,).
+        drawn: Of each resample, shape (resamples, m); none at all gives no intervals.
+        n: Samples.
+        clusters: Clusters that were drawn.
+        level: Nominal coverage.
+    """
+    nothing = np.full_like(value, np.nan)
+    if len(drawn) < 1 or clusters < 2:
+        return Estimate(value, nothing, nothing, n, clusters)
+    low, high = _ends(drawn, clusters, level)
+    undefined = np.isnan(value)
+    return Estimate(value, np.where(undefined, np.nan, low), np.where(undefined, np.nan, high), n, clusters)
+
+
 def mean(totals: Array) -> Array:
     """The statistic of sums ``[sum, n]``: the mean, shape (..., 1)."""
     return ratio(totals[..., :1], totals[..., 1:2])

@@ -5,17 +5,21 @@ Nothing here calls a model: an evaluation is scored again from its completions i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from facial_r1.affect.emotions import EMOTIONS
 from facial_r1.errors import InputError
-from facial_r1.metrics import baselines
+from facial_r1.metrics import baselines, facial_r1_compat
 from facial_r1.metrics.action_units import check_vocabulary
-from facial_r1.metrics.bootstrap import as_dicts, bootstrap, differences_as_dicts, paired_difference
+from facial_r1.metrics.bootstrap import Array, Statistic, as_dicts, bootstrap, differences_as_dicts, paired_difference
 from facial_r1.metrics.emotion import Confusion, LabelSpace, confusion
-from facial_r1.metrics.samples import Family, Sample, cluster_of, families, make_sample
+from facial_r1.metrics.rege import Scoring, Task, scored_units
+from facial_r1.metrics.samples import Family, Sample, cluster_of, families, make_sample, means
 from facial_r1.rewards.annotation import Empty, true_labels
 
 Figures = dict[str, dict[str, Any]]
@@ -37,6 +41,8 @@ class Evaluation:
         labels: Label space that was scored.
         resamples: Behind each interval.
         seed: Of the resamples.
+        compat: Classes of the released evaluation, where its figures were asked for.
+        rege: What REGE scored, where it was asked for.
     """
 
     metrics: Figures
@@ -49,6 +55,8 @@ class Evaluation:
     resamples: int = 2000
     seed: int = 0
     families: list[Family] = field(default_factory=list, repr=False)
+    compat: facial_r1_compat.Classes | None = None
+    rege: Scoring | None = None
 
 
 def evaluate(
@@ -60,6 +68,8 @@ def evaluate(
     seed: int = 0,
     finish_reasons: Sequence[str | None] | None = None,
     empty_action_units: Empty = "unknown",
+    compat: bool = False,
+    rege_task: Task | None = None,
 ) -> Evaluation:
     """Score completions against their records.
 
@@ -76,11 +86,14 @@ def evaluate(
         seed: Of the resamples.
         finish_reasons: Why the engine stopped, per completion; ``"length"`` counts as truncated.
         empty_action_units: What an empty ``AUs`` means: ``"unknown"`` (not coded) or ``"absent"`` (coded, none active).
+        compat: Also give what the released Facial-R1 evaluation computed, under ``compat/`` (`facial_r1.metrics.facial_r1_compat`).
+        rege_task: Also give REGE, under ``text/rege`` (`facial_r1.metrics.rege`); None leaves it out.
 
     Returns:
         Metrics named as in the summary of a run. Failures: ``unparsed`` (labelled rows without a readable label),
         ``truncated``, ``invalid_format``, ``unknown_action_units`` (completions that name a unit FACS does not have),
-        ``without_labels``, ``without_action_units`` and ``without_reference`` (rows left out of a family).
+        ``without_labels``, ``without_action_units`` and ``without_reference`` (rows left out of a family); with `compat`
+        ``compat_empty_answer`` (answers at which the released code stopped).
 
     Raises:
         InputError: A record's label or unit that is not in the protocol.
@@ -100,11 +113,13 @@ def evaluate(
     units = check_vocabulary(vocabulary) if vocabulary else ()
     names = tuple(labels) or _occurring(records)
     space = LabelSpace(names) if names else None
+    classes = facial_r1_compat.Classes.of(records) if compat else None
+    scoring = Scoring(rege_task, _rege_units(rege_task, records, units), empty_action_units) if rege_task else None
     samples = [
-        make_sample(completion, record, units, space, reason, empty_action_units)
+        make_sample(completion, record, units, space, reason, empty_action_units, classes, scoring)
         for completion, record, reason in zip(completions, records, reasons, strict=True)
     ]
-    scored = families(units, names)
+    scored = families(units, names, classes, scoring)
     cells = [tuple(sample["counts"]["emotion"]) for sample in samples if sample["counts"]["emotion"] is not None]
     return Evaluation(
         metrics=_figures(samples, scored, resamples, seed),
@@ -117,6 +132,8 @@ def evaluate(
         resamples=resamples,
         seed=seed,
         families=scored,
+        compat=classes,
+        rege=scoring,
     )
 
 
@@ -146,7 +163,9 @@ def compare(
     if not shared:
         raise InputError("the evaluations share no record id: compare runs on the same test rows")
     found: dict[str, dict[str, Any]] = {}
-    for family in first.families or families(first.vocabulary, first.labels):
+    compat = first.compat if first.compat == second.compat else None
+    scoring = first.rege if first.rege == second.rege else None
+    for family in families(first.vocabulary, first.labels, compat, scoring):
         pairs = [(one[key], two[key]) for key in shared if _scored(one[key], two[key], family.key)]
         if not pairs:
             continue
@@ -163,19 +182,69 @@ def compare(
     return found
 
 
+def _rege_units(task: Task, records: Sequence[Mapping[str, Any]], vocabulary: Sequence[str]) -> tuple[str, ...]:
+    if task == "emotion":
+        return ()
+    return scored_units([str(record.get("dataset") or "") for record in records], vocabulary)
+
+
+def mean_figures(
+    columns: Mapping[str, Sequence[float | None]], clusters: Sequence[Hashable], resamples: int = 2000, seed: int = 0
+) -> Figures:
+    """Means of several values of the same rows (rewards, for example) with their intervals, like the metrics of `evaluate`.
+
+    Args:
+        columns: By name, one value per row; None is left out of the mean, and a column of nothing else is left out.
+        clusters: The cluster of each row.
+        resamples: Behind each interval; 0 gives none.
+        seed: Of the resamples.
+    """
+    samples = [
+        {
+            "counts": {name: None if value is None else [value] for name, value in zip(columns, row, strict=True)},
+            "cluster": cluster,
+        }
+        for cluster, row in zip(clusters, zip(*columns.values(), strict=True), strict=True)
+    ]
+    return _figures(samples, [means(name, (name,)) for name in columns], resamples, seed)
+
+
 def _figures(samples: Sequence[Sample], scored: Sequence[Family], resamples: int, seed: int) -> Figures:
-    found: Figures = {}
+    """Figures with their intervals. Families of the same rows are resampled together: the draws are the same for each anyway."""
+    together: dict[tuple[int, ...], list[Family]] = {}
     for family in scored:
-        rows = [sample for sample in samples if sample["counts"][family.key] is not None]
+        rows = tuple(index for index, sample in enumerate(samples) if sample["counts"][family.key] is not None)
         if rows:
-            clusters = [cluster_of(sample) for sample in rows]
-            found |= as_dicts(bootstrap(family.counts(rows), clusters, family.statistic, resamples, seed), family.names)
-    return found
+            together.setdefault(rows, []).append(family)
+    found: Figures = {}
+    for rows, group in together.items():
+        chosen = [samples[index] for index in rows]
+        counts = [family.counts(chosen) for family in group]
+        ends = np.cumsum([part.shape[1] for part in counts])[:-1]
+        estimate = bootstrap(
+            np.concatenate(counts, axis=1),
+            [cluster_of(sample) for sample in chosen],
+            _joined([family.statistic for family in group], ends),
+            resamples,
+            seed,
+        )
+        found |= as_dicts(estimate, [name for family in group for name in family.names])
+    return {name: found[name] for family in scored for name in family.names if name in found}
+
+
+def _joined(statistics: Sequence[Statistic], ends: npt.NDArray[np.intp]) -> Statistic:
+    """One statistic of the counts of several, which stand side by side."""
+
+    def statistic(totals: Array) -> Array:
+        parts = np.split(totals, ends, axis=-1)
+        return np.concatenate([one(part) for one, part in zip(statistics, parts, strict=True)], axis=-1)
+
+    return statistic
 
 
 def _failures(samples: Sequence[Sample], classes: int) -> dict[str, int]:
     counts = [sample["counts"] for sample in samples]
-    return {
+    found = {
         "unparsed": sum(row["emotion"] is not None and row["emotion"][1] == classes for row in counts),
         "truncated": sum(row["format"][1] == 1.0 for row in counts),
         "invalid_format": sum(row["format"][0] == 0.0 for row in counts),
@@ -184,30 +253,33 @@ def _failures(samples: Sequence[Sample], classes: int) -> dict[str, int]:
         "without_action_units": sum(row["au"] is None for row in counts),
         "without_reference": sum(row["text"] is None for row in counts),
     }
+    if any(facial_r1_compat.EMOTION in row for row in counts):
+        answers = [row[facial_r1_compat.EMOTION] for row in counts]
+        found["compat_empty_answer"] = sum(row is not None and row["answer"] is None for row in answers)
+    return found
 
 
 def _baselines(
     samples: Sequence[Sample], vocabulary: Sequence[str], labels: Sequence[str], resamples: int, seed: int
 ) -> dict[str, Figures]:
-    by_key = {family.key: family for family in families(vocabulary, labels)}
-    found: dict[str, Figures] = {}
-    emotional = [sample for sample in samples if sample["counts"]["emotion"] is not None]
-    if emotional:
-        called = labels.index(baselines.majority_class([labels[sample["counts"]["emotion"][0]] for sample in emotional]))
-        rows = [_with(sample, "emotion", [sample["counts"]["emotion"][0], called]) for sample in emotional]
-        found["majority"] = _figures(rows, [by_key["emotion"]], resamples, seed)
-    coded = [sample for sample in samples if sample["counts"]["au"] is not None]
-    if coded:
-        truths = [frozenset(sample["counts"]["au"]["truth"]) for sample in coded]
-        chosen = sorted(baselines.constant_units(truths, vocabulary))
-        answers = ({"truth": sorted(truth), "predicted": chosen, "agreement": None} for truth in truths)
-        rows = [_with(sample, "au", answer) for sample, answer in zip(coded, answers, strict=True)]
-        found["constant"] = _figures(rows, [by_key["au"]], resamples, seed)
-    return found
+    emotional = [sample["counts"]["emotion"] for sample in samples if sample["counts"]["emotion"] is not None]
+    coded = [frozenset(sample["counts"]["au"]["truth"]) for sample in samples if sample["counts"]["au"] is not None]
+    called = labels.index(baselines.majority_class([labels[true] for true, _ in emotional])) if emotional else None
+    chosen = sorted(baselines.constant_units(coded, vocabulary)) if coded else None
+    answers = [{"cluster": sample["cluster"], "counts": _constant(sample["counts"], called, chosen)} for sample in samples]
+    scored = {family.key: family for family in families(vocabulary, labels) if family.key in ("emotion", "au")}
+    figures = _figures(answers, list(scored.values()), resamples, seed)
+    named = {"majority": emotional and scored["emotion"].names, "constant": coded and scored["au"].names}
+    return {name: {metric: figures[metric] for metric in metrics} for name, metrics in named.items() if metrics}
 
 
-def _with(sample: Sample, key: str, counts: Any) -> Sample:
-    return {"cluster": sample["cluster"], "counts": {key: counts}}
+def _constant(counts: Mapping[str, Any], called: int | None, chosen: Sequence[str] | None) -> dict[str, Any]:
+    """The counts of a row as if it had been answered with this class and these units."""
+    emotion, units = counts["emotion"], counts["au"]
+    return {
+        "emotion": None if emotion is None else [emotion[0], called],
+        "au": None if units is None else {"truth": units["truth"], "predicted": chosen, "agreement": None},
+    }
 
 
 def _occurring(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -231,8 +303,7 @@ def _scored(one: Sample, two: Sample, key: str) -> bool:
     left, right = one["counts"][key], two["counts"][key]
     if left is None or right is None:
         return False
-    differ = left[0] != right[0] if key == "emotion" else key == "au" and left["truth"] != right["truth"]
-    if differ:
+    if (left[0] != right[0]) if key == "emotion" else isinstance(left, dict) and left["truth"] != right["truth"]:
         raise InputError(
             f"record {one['id']}: the evaluations have different truths ({key}); compare runs on the same annotation"
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from facial_r1.metrics import facial_r1_compat, rege
 from facial_r1.metrics.action_units import SUMMARY as UNIT_SUMMARY
 from facial_r1.metrics.action_units import unit_counts, unit_statistic
 from facial_r1.metrics.bootstrap import Array, ratio
@@ -43,16 +44,30 @@ class Family:
     statistic: Callable[[Array], Array]
 
 
-def families(vocabulary: Sequence[str], labels: Sequence[str]) -> list[Family]:
-    """The families of metrics of a protocol; those without a vocabulary or label space are left out."""
+def families(
+    vocabulary: Sequence[str],
+    labels: Sequence[str],
+    compat: facial_r1_compat.Classes | None = None,
+    rege_scoring: rege.Scoring | None = None,
+) -> list[Family]:
+    """The families of metrics of a protocol; those without a vocabulary or label space, or not asked for, are left out."""
     found = []
     if labels:
         found.append(_emotion_family(labels))
     if vocabulary:
         found.append(_unit_family(vocabulary))
-    found.append(Family("text", ("text/rouge_1", "text/rouge_2", "text/rouge_l"), _listed("text"), _means))
-    found.append(Family("format", ("format/valid", "format/truncated", "format/parsed"), _listed("format"), _means))
+    found.append(means("text", ("text/rouge_1", "text/rouge_2", "text/rouge_l")))
+    found.append(means("format", ("format/valid", "format/truncated", "format/parsed")))
+    if compat is not None:
+        found += _compat_families(compat)
+    if rege_scoring is not None:
+        found.append(Family("rege", rege.NAMES, _arrays("rege"), lambda totals: rege.statistic(totals, rege_scoring)))
     return found
+
+
+def means(key: str, names: Sequence[str]) -> Family:
+    """The family of means of values that samples list under `key`, one for each name."""
+    return Family(key, tuple(names), _listed(key), _means)
 
 
 def make_sample(
@@ -62,6 +77,8 @@ def make_sample(
     space: LabelSpace | None,
     finish_reason: str | None = None,
     empty: Empty = "unknown",
+    compat: facial_r1_compat.Classes | None = None,
+    rege_scoring: rege.Scoring | None = None,
 ) -> Sample:
     """Parse and score one completion.
 
@@ -72,6 +89,8 @@ def make_sample(
         space: Its label space; None leaves emotions unscored.
         finish_reason: Why the engine stopped.
         empty: What an empty ``AUs`` means.
+        compat: Classes of the released evaluation; None leaves its counts out.
+        rege_scoring: What REGE scores; None leaves its counts out.
 
     Returns:
         ``id, dataset, cluster, parsed, scores, counts``; a score or count that does not apply is None.
@@ -98,6 +117,10 @@ def make_sample(
     right = None if counts["emotion"] is None else counts["emotion"][0] == counts["emotion"][1]
     answered = _answered(parsed, counts["emotion"], space)
     counts["format"] = list(format_counts(parsed, answered, finish_reason))
+    if compat is not None:
+        counts |= facial_r1_compat.counts(completion, record, compat)
+    if rege_scoring is not None:
+        counts["rege"] = rege.row_counts(completion, record, rege_scoring)
     return {
         "id": str(record.get("id", "")),
         "dataset": str(record.get("dataset") or ""),
@@ -180,6 +203,30 @@ def _unit_family(vocabulary: Sequence[str]) -> Family:
 
     names = [f"au/{name}" for name in UNIT_SUMMARY] + [f"au/f1/{unit}" for unit in vocabulary]
     return Family("au", tuple(names), counts, statistic)
+
+
+def _compat_families(classes: facial_r1_compat.Classes) -> list[Family]:
+    module = facial_r1_compat
+    found = []
+    if classes.emotions:
+        counts = _rows(module.EMOTION, module.emotion_counts, classes)
+        found.append(Family(module.EMOTION, module.emotion_names(classes), counts, module.emotion_statistic))
+    if classes.units:
+        counts = _rows(module.UNITS, module.unit_counts, classes)
+        found.append(Family(module.UNITS, module.unit_names(classes), counts, module.unit_statistic))
+    if classes.described:
+        found.append(means(module.TEXT, module.TEXT_NAMES))
+    return found
+
+
+def _rows(
+    key: str, count: Callable[[Sequence[Any], facial_r1_compat.Classes], Array], classes: facial_r1_compat.Classes
+) -> Callable[[Sequence[Sample]], Array]:
+    return lambda samples: count([sample["counts"][key] for sample in samples], classes)
+
+
+def _arrays(key: str) -> Callable[[Sequence[Sample]], Array]:
+    return lambda samples: np.array([sample["counts"][key] for sample in samples], dtype=np.float64)
 
 
 def _listed(key: str) -> Callable[[Sequence[Sample]], Array]:

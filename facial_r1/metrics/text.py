@@ -1,23 +1,32 @@
 """ROUGE between a written reasoning and its reference: overlap of words (1), of word pairs (2), longest common subsequence (L).
 
-Lin 2004, *ROUGE: A Package for Automatic Evaluation of Summaries*; F measure with beta 1. Tags are taken out first: they are in
-every completion, and would count as agreement. Words are runs of letters and digits in lower case; characters of scripts written
-without blanks (Chinese, Japanese, Thai, ...) are words of their own, so that such texts can agree at all.
+Lin 2004, *ROUGE: A Package for Automatic Evaluation of Summaries*; F measure with beta 1. Two readings:
+
+* `rouge_pair`, **strict**: tags are taken out first (they are in every completion, and would count as agreement). Words are runs of
+  letters and digits in lower case; characters of scripts written without blanks (Chinese, Japanese, Thai, ...) are words of their
+  own, so that such texts can agree at all. On English text this is what the ``rouge_score`` package counts.
+* `rouge_pair_compat`: what ``rouge_score`` counts, on the text as it is: words are runs of a-z and 0-9 in lower case (letters with
+  accents part a word), tags count as the words "think" and "answer".
+
+Both compare stems (`facial_r1.metrics.porter`) of words longer than three characters, as ``rouge_score`` does with its stemmer on.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+from facial_r1.metrics.porter import stem as porter
 
 Stem = Callable[[str], str]
 
 _TAGS = re.compile(r"</?(?:think|answer)>", re.IGNORECASE | re.ASCII)
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _WORD = re.compile(rf"[{_UNSPACED}\U00020000-\U0003ffff]|(?:(?![{_UNSPACED}\U00020000-\U0003ffff])[^\W_])+")
 
 
@@ -30,13 +39,28 @@ class Rouge:
     rouge_l: float
 
 
-def rouge(references: Sequence[str], predictions: Sequence[str], stem: Stem | None = None) -> Rouge:
+class _Stems(dict[str, str]):
+    """What words compare as, by word: a look-up in C for all but new words."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) > _MAX_STEMS:
+            self.clear()
+        self[word] = found = porter(word) if len(word) > 3 and word.isascii() else word
+        return found
+
+
+_MAX_STEMS = 200_000
+stemmed: Stem = _Stems().__getitem__
+"""The Porter stem of an English word longer than three characters, other words as they are: what ``rouge_score`` compares."""
+
+
+def rouge(references: Sequence[str], predictions: Sequence[str], stem: Stem | None = stemmed) -> Rouge:
     """Mean ROUGE over pairs of texts.
 
     Args:
         references: What should have been written.
         predictions: What was written.
-        stem: Applied to each word of both, for example a Porter stemmer; off by default.
+        stem: Applied to each word of both; None compares the words themselves.
 
     Raises:
         ValueError: There are no pairs, or not as many predictions as references.
@@ -54,28 +78,22 @@ def rouge(references: Sequence[str], predictions: Sequence[str], stem: Stem | No
     )
 
 
-def rouge_pair(reference: str, prediction: str, stem: Stem | None = None) -> Rouge:
-    """ROUGE of one text; 0 where either has no words (for ROUGE-2: no pair of words).
+def rouge_pair(reference: str, prediction: str, stem: Stem | None = stemmed) -> Rouge:
+    """ROUGE of one text, tags removed; 0 where either has no words (for ROUGE-2: no pair of words)."""
+    return _rouge(_words(reference, stem), _words(prediction, stem))
 
-    The prediction is read as a stream, in time linear in its length and without memory for its words.
-    """
-    truth = list(_words(reference, stem))
-    ones, twos = Counter(truth), Counter(pairwise(truth))
-    shared_ones: Counter[str] = Counter()
-    shared_twos: Counter[tuple[str, str]] = Counter()
-    common = _CommonSubsequence(truth)
-    length, before = 0, ""
-    for word in _words(prediction, stem):
-        if word in ones:
-            shared_ones[word] += 1
-            if length and (before, word) in twos:
-                shared_twos[before, word] += 1
-        common.add(word)
-        length, before = length + 1, word
+
+def rouge_pair_compat(reference: str, prediction: str) -> Rouge:
+    """ROUGE of one text as the ``rouge_score`` package computes it with its stemmer on: on the text as it is, tags included."""
+    return _rouge(_ascii_words(reference), _ascii_words(prediction))
+
+
+def _rouge(truth: list[str], prediction: list[str]) -> Rouge:
+    """ROUGE of words, in time linear in the length of the prediction."""
     return Rouge(
-        _f_measure(_clipped(shared_ones, ones), len(truth), length),
-        _f_measure(_clipped(shared_twos, twos), len(truth) - 1, length - 1),
-        _f_measure(common.length(), len(truth), length),
+        _f_measure(_overlap(Counter(truth), Counter(prediction)), len(truth), len(prediction)),
+        _f_measure(_overlap(Counter(pairwise(truth)), Counter(pairwise(prediction))), len(truth) - 1, len(prediction) - 1),
+        _f_measure(_common_subsequence(truth, prediction), len(truth), len(prediction)),
     )
 
 
@@ -86,43 +104,38 @@ def strip_tags(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words that ROUGE compares, tags removed."""
-    return list(_words(text, None))
+    return _words(text, None)
 
 
-def _words(text: str, stem: Stem | None) -> Iterator[str]:
-    for match in _WORD.finditer(strip_tags(text)):
-        word = match.group().lower()
-        yield stem(word) if stem else word
+def _words(text: str, stem: Stem | None) -> list[str]:
+    bare = strip_tags(text)
+    found = _ASCII_WORD.findall(bare.lower()) if bare.isascii() else [word.lower() for word in _WORD.findall(bare)]
+    return found if stem is None else list(map(stem, found))
 
 
-def _clipped(shared: Counter[Any], reference: Counter[Any]) -> int:
-    return sum((shared & reference).values())
+def _ascii_words(text: str) -> list[str]:
+    return list(map(stemmed, _ASCII_WORD.findall(text.lower())))
+
+
+def _overlap(one: Mapping[Any, int], two: Mapping[Any, int]) -> int:
+    return sum([min(one[item], two[item]) for item in one.keys() & two.keys()])
 
 
 def _f_measure(shared: int, reference: int, prediction: int) -> float:
     return 2 * shared / (reference + prediction) if reference > 0 and prediction > 0 else 0.0
 
 
-class _CommonSubsequence:
-    """Length of the longest common subsequence with a fixed reference, word by word.
+def _common_subsequence(reference: Sequence[str], prediction: Sequence[str]) -> int:
+    """Length of the longest common subsequence.
 
     Bit-parallel (Hyyro 2004): bit i of the state is 0 where the subsequence grows at word i of the reference. One word of the
     prediction costs a few operations on integers as wide as the reference.
     """
-
-    def __init__(self, reference: Iterable[str]) -> None:
-        self._places: dict[str, int] = {}
-        size = 0
-        for size, word in enumerate(reference, start=1):
-            self._places[word] = self._places.get(word, 0) | 1 << (size - 1)
-        self._full = (1 << size) - 1
-        self._state = self._full
-
-    def add(self, word: str) -> None:
-        places = self._places.get(word)
-        if places:
-            matched = self._state & places
-            self._state = (self._state + matched | self._state - matched) & self._full
-
-    def length(self) -> int:
-        return (~self._state & self._full).bit_count()
+    places: dict[str, int] = {}
+    for index, word in enumerate(reference):
+        places[word] = places.get(word, 0) | 1 << index
+    full = state = (1 << len(reference)) - 1
+    for place in [places[word] for word in prediction if word in places]:
+        matched = state & place
+        state = state + matched | state ^ matched  # carries beyond the last word of the reference do not come back
+    return (~state & full).bit_count()

@@ -45,7 +45,7 @@ class ImageSizer:
     max_pixels: int
     square: int | None
     note: str
-    _processor: ProcessorMixin
+    _processor: ProcessorMixin | None
 
     @classmethod
     def from_processor(cls, processor: ProcessorMixin, image_size: ImageSize) -> ImageSizer:
@@ -77,6 +77,13 @@ class ImageSizer:
             )
         _set_bounds(processor, low, high)
         return cls(cell, low, high, square, "", processor)
+
+    @classmethod
+    def without_processor(cls, image_size: ImageSize) -> ImageSizer:
+        """Make the sizer for a model behind a server, which resizes by itself: a square side or an upper bound come first."""
+        square = image_size.side if image_size.mode == "square" else None
+        bound = image_size.max_pixels if image_size.mode == "budget" else None
+        return cls(None, 1, bound or 2**62, square, "the server resizes by itself", None)
 
     @classmethod
     def _without_grid(cls, processor: ProcessorMixin, image_size: ImageSize) -> ImageSizer:

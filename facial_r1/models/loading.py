@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from facial_r1 import atomic
 from facial_r1.config.schema import Model as ModelConfig
 from facial_r1.errors import InputError
 from facial_r1.models import adapters, tiny
+from facial_r1.models.fingerprint import Memory, folder_fingerprint
 from facial_r1.models.images import ImageSizer
 from facial_r1.models.parts import freeze
 
@@ -263,11 +263,12 @@ def _bare_twin(base: Any, state: Mapping[str, Tensor]) -> PreTrainedModel:
     return twin
 
 
-def fingerprint(source: str | Path) -> str:
+def fingerprint(source: str | Path, memory: Memory | None = None) -> str:
     """Give a short name of a checkpoint's contents, for caches: it changes when a weight, setting or template does.
 
     Args:
         source: A directory or ``embedded:tiny``; for a hub id, the downloaded revision is the name.
+        memory: Remembers files that have not changed, so that large ones are read once.
 
     Raises:
         InputError: There is nothing to name.
@@ -277,13 +278,7 @@ def fingerprint(source: str | Path) -> str:
     if not folder.is_dir():
         revision = getattr(_read_any_config(place), "_commit_hash", None)
         return f"{place}@{revision}"
-    digest = hashlib.sha256()
-    files = sorted(file for file in folder.iterdir() if file.suffix in {".safetensors", ".json", ".jinja", ".txt"})
-    for file in files:
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:24]
+    return folder_fingerprint(folder, memory)
 
 
 def _read_any_config(place: str) -> PretrainedConfig:

@@ -9,29 +9,36 @@ Which variant a record gets follows from the protocol's label space, never from 
 them. An empty label space is an open vocabulary, and the answer is emotion words. No label space at all (None: AU-only sets
 such as DISFA) leaves no emotion to name: both tags stay, so that the format means the same everywhere, and the answer
 lists the codes.
+
+Two settings continue checkpoints that were trained by the released Facial-R1 code. ``labels_style: dict_keys`` prints what that code
+printed (`compat_labels`), asks its question where a record has none, and prints known labels as Python lists. ``file`` names the
+user's own copy of its template, a text with ``{Question}`` and ``{Emotions}``, which is then rendered as that code rendered it,
+character for character; `instruction` is not used.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from string import Formatter
 from typing import Any, Literal, Protocol
 
-from facial_r1.affect.action_units import ACTION_UNITS, normalise_code
-from facial_r1.affect.emotions import normalise_label
+from facial_r1.affect.action_units import ACTION_UNITS, PAPER_NAMES, normalise_code
+from facial_r1.affect.emotions import SEVEN_EMOTIONS, normalise_label
 from facial_r1.config.suggest import did_you_mean
 from facial_r1.errors import InputError
 
 Message = dict[str, Any]
-Definitions = Literal["none", "vocabulary", "all"]
+Definitions = Literal["none", "vocabulary", "all", "original"]
+LabelsStyle = Literal["list", "dict_keys"]
 
 DEFAULT_QUESTION = "What is the emotion of this face?"
 DEFAULT_QUESTION_AUS = "Which action units are active in this face?"
 
-PAPER_UNITS: tuple[str, ...] = tuple(
-    f"AU{number}" for number in (*(1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20), *range(22, 33), 43)
-)
+PAPER_UNITS: tuple[str, ...] = tuple(PAPER_NAMES)
 """The 30 units that the Facial-R1 prompt defines."""
 
 MAX_PREVIOUS = 600
@@ -65,6 +72,10 @@ class PromptText(Protocol):
     def hint(self) -> str: ...
     @property
     def retry(self) -> str: ...
+    @property
+    def labels_style(self) -> LabelsStyle: ...
+    @property
+    def file(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +85,13 @@ class Prompt:
     Attributes:
         name: Name of the file in ``conf/prompt/``.
         instruction: The user text.
-        system: The system turn; None leaves it to the model's chat template.
+        system: The system turn; None leaves it to the model's chat template, "" sends an empty one.
         definitions: Units that ``{definitions}`` lists: ``none``, the protocol's ``vocabulary`` (all 30 of the paper when the
-            protocol has none), or ``all`` 30.
+            protocol has none), ``all`` 30 by their FACS names, or ``original``, all 30 by the names of the released prompt.
         hint: Block that gives the known labels, for label-conditioned synthesis.
         retry: Block that quotes what was wrong with the previous attempt.
+        labels_style: How labels are printed: as a ``list`` with commas, or as the ``dict_keys`` of the released code.
+        file: A template of the released code to render instead of `instruction`.
     """
 
     name: str
@@ -87,6 +100,8 @@ class Prompt:
     definitions: Definitions = "none"
     hint: str = ""
     retry: str = ""
+    labels_style: LabelsStyle = "list"
+    file: str | None = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -107,6 +122,26 @@ def check(prompt: PromptText) -> None:
         for name in _PLACEHOLDER.findall(getattr(prompt, part)):
             if name not in allowed:
                 raise InputError(f"prompt.{part}: no placeholder {{{name}}}; {did_you_mean(name, allowed)}")
+    if prompt.file:
+        _template_of(prompt.file)
+
+
+def compat_labels(spaces: Iterable[Collection[str] | None], training: bool) -> tuple[str, ...]:
+    """The emotions that the released code lists in every prompt of a run.
+
+    In GRPO these are the emotions of all files together, whichever file the row is from, in SFT those of the row's file; both list
+    the seven of the paper where there are none. It evaluates and writes reasoning file by file, without that fallback: for a file of
+    action units only it prints ``dict_keys([])``.
+
+    Args:
+        spaces: The label spaces: of each file of a GRPO run, else of the one file; None and empty ones have no emotions.
+        training: Whether the prompt is for SFT or GRPO.
+
+    >>> compat_labels([("surprise", "anger"), None, ("contempt", "anger")], training=True)
+    ('anger', 'contempt', 'surprise')
+    """
+    union = sorted({label for space in spaces for label in space or ()})
+    return tuple(union) or (SEVEN_EMOTIONS if training else ())
 
 
 def render(
@@ -118,6 +153,7 @@ def render(
     vocabulary: Sequence[str] | None = None,
     issues: Sequence[str] = (),
     previous: str = "",
+    training: bool = False,
 ) -> str:
     """The user text for one record.
 
@@ -131,23 +167,29 @@ def render(
         issues: What was wrong with the previous attempt; adds the retry block. Only the last attempt is ever quoted, cut to
             `MAX_PREVIOUS` characters, so that the prompt does not grow with the attempts.
         previous: The previous attempt itself.
+        training: The prompt is for SFT or GRPO; matters for `compat_labels` only.
 
     Raises:
-        InputError: A template holds an unknown placeholder.
+        InputError: A template holds an unknown placeholder, or `prompt.file` cannot be read.
     """
     check(prompt)
     space = _field(record, "candidate_labels") or labels
-    default = DEFAULT_QUESTION_AUS if space is None else DEFAULT_QUESTION
-    values = {
-        "question": _inert(str(_field(record, "question") or "")).strip() or default,
-        "labels": ", ".join(space or ()),
-        "answer": _answer(space),
-        "definitions": _definitions(prompt.definitions, vocabulary),
-        "example_answer": _example_answer(space),
-    }
-    blocks = [_fill(prompt.instruction, values)]
+    compat = prompt.labels_style == "dict_keys"
+    shown = compat_labels([space], training) if compat else tuple(space or ())
+    question = str(_field(record, "question") or "")
+    if prompt.file:
+        blocks = [_template_of(prompt.file).format(Question=_compat_question(question), Emotions=_printed(shown, compat))]
+    else:
+        values = {
+            "question": _compat_question(question) if compat else _question(question, space),
+            "labels": _printed(shown, compat),
+            "answer": f"one of: {_printed(shown, compat)}" if compat else _answer(space),
+            "definitions": _definitions(prompt.definitions, vocabulary),
+            "example_answer": _example_answer(space),
+        }
+        blocks = [_fill(prompt.instruction, values)]
     if hint == "labels":
-        blocks.append(_fill(prompt.hint, _known(record)))
+        blocks.append(_fill(prompt.hint, _known(record, compat)))
     if issues:
         blocks.append(_fill(prompt.retry, {"issues": _issue_list(issues), "previous": _excerpt(previous)}))
     return "\n\n".join(block for block in blocks if block)
@@ -163,6 +205,7 @@ def messages(
     image_count: int | None = None,
     issues: Sequence[str] = (),
     previous: str = "",
+    training: bool = False,
 ) -> list[Message]:
     """The prompt in chat form: an optional system turn, then one user turn with its images first and the text last.
 
@@ -171,10 +214,10 @@ def messages(
 
     The other arguments are those of `render`.
     """
-    text = render(prompt, record, labels, hint, vocabulary=vocabulary, issues=issues, previous=previous)
+    text = render(prompt, record, labels, hint, vocabulary=vocabulary, issues=issues, previous=previous, training=training)
     count = _image_count(record) if image_count is None else image_count
     user: Message = {"role": "user", "content": [*({"type": "image"} for _ in range(count)), _text(text)]}
-    return [{"role": "system", "content": [_text(prompt.system)]}, user] if prompt.system else [user]
+    return [user] if prompt.system is None else [{"role": "system", "content": [_text(prompt.system)]}, user]
 
 
 def completion_messages(description: str) -> list[Message]:
@@ -200,9 +243,45 @@ def _inert(text: str) -> str:
     return _MEDIA.sub("", text)
 
 
+def _question(text: str, space: Sequence[str] | None) -> str:
+    return _inert(text).strip() or (DEFAULT_QUESTION_AUS if space is None else DEFAULT_QUESTION)
+
+
+def _compat_question(text: str) -> str:
+    """The question as the released code prints it: only ``<image>`` is taken out, and what that empties stays empty."""
+    return text.replace("<image>", "").strip() if text else DEFAULT_QUESTION
+
+
+def _printed(labels: Sequence[str], compat: bool) -> str:
+    return str(dict.fromkeys(labels).keys()) if compat else ", ".join(labels)
+
+
+@lru_cache(maxsize=16)
+def _template_of(path: str) -> str:
+    """The text of `Prompt.file`, without blanks around it. Raises InputError when it cannot be read or formatted."""
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"prompt.file={path}: cannot be read ({error}); name a text file with {{Question}} and {{Emotions}}"
+        ) from None
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        raise InputError(f"prompt.file={path}: {error}; write braces that are no placeholder twice, {{{{ and }}}}") from None
+    for name in names:
+        if name not in ("Question", "Emotions"):
+            raise InputError(
+                f"prompt.file={path}: no placeholder {{{name}}}; there are {{Question}} and {{Emotions}}, other braces are written twice"
+            )
+    return text
+
+
 def _definitions(which: Definitions, vocabulary: Sequence[str] | None) -> str:
     if which == "none":
         return ""
+    if which == "original":
+        return "\n".join(f"- {code}: {name};" for code, name in PAPER_NAMES.items())
     codes = PAPER_UNITS if which == "all" or not vocabulary else [code for unit in vocabulary if (code := normalise_code(unit))]
     return "\n".join(f"- {code}: {ACTION_UNITS[code].name};" for code in codes)
 
@@ -220,9 +299,11 @@ def _example_answer(space: Sequence[str] | None) -> str:
     return next((label for label in space if normalise_label(label) == "happiness"), "" if space else "happiness")
 
 
-def _known(record: Any) -> dict[str, str]:
+def _known(record: Any, compat: bool) -> dict[str, str]:
     units = [str(unit) for unit in (_field(record, "AUs") or ())]
     labels = [str(label) for label in (_field(record, "labels") or ()) if str(label).strip()]
+    if compat:
+        return {"aus": str(sorted(units)) if units else "", "labels": str(sorted(labels)) if labels else ""}
     return {"aus": ", ".join(units), "labels": ", ".join(labels)}
 
 

@@ -33,7 +33,11 @@ class Confusion:
 
 @dataclass(slots=True)
 class Synthesis:
-    """What quality control kept and refused; `reasons` counts each reason over refused rows."""
+    """What quality control kept and refused.
+
+    `reasons` counts each reason over refused rows; `tests` has the rows that pass each test, at the end ("written") and at the
+    first try ("first"); `decided_by` names the test that decided.
+    """
 
     accepted: int
     rejected: int
@@ -41,6 +45,8 @@ class Synthesis:
     attempts: dict[str, int]
     accepted_examples: list[dict[str, Any]]
     rejected_examples: list[dict[str, Any]]
+    tests: dict[str, dict[str, int]] = field(default_factory=dict)
+    decided_by: str = ""
 
 
 @dataclass(slots=True)
@@ -218,6 +224,11 @@ def _read_synthesis(folder: Path, totals: dict[str, Any], notes: list[str]) -> S
         attempts={str(name): _count(value, 0) for name, value in (totals.get("by_attempt") or {}).items()},
         accepted_examples=kept[:6],
         rejected_examples=_one_of_each_reason(refused),
+        tests={
+            str(name): {key: _count(counts.get(key), 0) for key in ("written", "first")}
+            for name, counts in (totals.get("tests") or {}).items()
+        },
+        decided_by=str(totals.get("decided_by") or ""),
     )
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from facial_r1 import atomic
-from facial_r1.report import sections
+from facial_r1.report import document, sections, written
 from facial_r1.report.gallery import Pictures, Prompts, gallery, rollouts
 from facial_r1.report.load import Run, load_run, models_of, sub_runs
 
@@ -21,7 +15,6 @@ FILE = "report.html"
 MAX_BYTES = 10_000_000
 """A page must open at once, also from a mail: beyond this, fewer samples and smaller faces are shown."""
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # Samples, rollout steps, groups a step, side of a thumbnail; the first plan that fits is taken.
 _PLANS = ((500, 10, 6, 128), (500, 6, 4, 96), (300, 5, 3, 96), (150, 4, 2, 80), (60, 2, 2, 64), (15, 1, 1, 64))
 
@@ -78,27 +71,17 @@ def _render(run: Run, models: Mapping[str, Run], title: str, samples: int, steps
         for child, _, label in sub_runs(run)
         if child.rollouts and (found := rollouts(child, label, pictures, prompts, steps, groups))
     ]
-    synthesis = sections.synthesis(run, pictures)
+    synthesis = written.synthesis(run, pictures)
     notes = list(dict.fromkeys(run.notes))
     if pictures.missing:
         notes.append(f"{pictures.missing} image(s) could not be read and are shown as empty frames")
     data = {**shown, "faces": pictures.uris, "prompts": prompts.texts, "rollouts": browsers}
-    style, script = (_TEMPLATES / name for name in ("report.css", "report.js"))
-    code = script.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html.j2").render(
+    return document.render(
+        "report.html.j2",
+        data,
+        styles=("report.css",),
+        scripts=("report.js",),
         title=title,
-        style=Markup(style.read_text(encoding="utf-8")),
-        script=Markup(code),
-        script_digest=digest,
-        data=_embedded(data),
         gallery=shown,
         rollouts=browsers,
         synthesis=synthesis,
@@ -106,11 +89,3 @@ def _render(run: Run, models: Mapping[str, Run], title: str, samples: int, steps
         notes=notes,
         **sections.context(run, models),
     )
-
-
-def _embedded(data: Any) -> Markup:
-    """JSON that cannot end the script element it stands in, whatever the texts contain."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)

@@ -11,8 +11,8 @@ import yaml
 from facial_r1.affect import ACTION_UNITS
 from facial_r1.report import beside, svg
 from facial_r1.report.curves import ends, length_chart, training_charts
-from facial_r1.report.gallery import Pictures, as_text, length_against_reward, segments
-from facial_r1.report.load import Confusion, Run, reasons_of, sub_runs
+from facial_r1.report.gallery import length_against_reward
+from facial_r1.report.load import Confusion, Run, sub_runs
 from facial_r1.report.wording import (
     METRICS,
     au_meaning,
@@ -73,61 +73,6 @@ def context(run: Run, models: Mapping[str, Run]) -> dict[str, Any]:
         "lineage": _lineage(run),
         "config": yaml.safe_dump(run.resolved, sort_keys=False, allow_unicode=True, width=100) if run.resolved else "",
         "alerts": [{"title": str(alert.get("title", "")), "text": str(alert.get("text", ""))} for alert in run.alerts],
-    }
-
-
-def synthesis(run: Run, pictures: Pictures) -> list[dict[str, Any]]:
-    """Yield, reasons and example rows of each synthesis run."""
-    found = []
-    for child, _, label in sub_runs(run):
-        if child.synthesis is None:
-            continue
-        part = child.synthesis
-        total = part.accepted + part.rejected
-        reasons = sorted(part.reasons.items(), key=lambda item: -item[1])
-        found.append(
-            {
-                "name": label,
-                "attempts": part.attempts if len(part.attempts) > 1 else {},
-                "accepted": part.accepted,
-                "rejected": part.rejected,
-                "share": part.accepted / total if total else 0.0,
-                "reasons": [
-                    {
-                        "name": name,
-                        "count": count,
-                        "width": 100 * count / max(reasons[0][1], 1),
-                        "share": count / max(part.rejected, 1),
-                    }
-                    for name, count in reasons
-                ],
-                "rejected_examples": [_example(child, row, pictures, refused=True) for row in part.rejected_examples],
-                "accepted_examples": [_example(child, row, pictures, refused=False) for row in part.accepted_examples],
-            }
-        )
-    if len(found) == 1:
-        found[0]["name"] = ""
-    return found
-
-
-def _example(run: Run, row: Mapping[str, Any], pictures: Pictures, refused: bool) -> dict[str, Any]:
-    codes = [str(code) for code in row.get("AUs") or ()]
-    text = as_text(row.get("completion") or row.get("description"))
-    details = row.get("reasons") or row.get("reason") or row.get("checks_failed") or []
-    index = pictures.add(run.image_path(row.get("image", row.get("images"))))
-    return {
-        "face": pictures.uris[index] if index >= 0 else "",
-        "id": str(row.get("id", "")),
-        "reasons": reasons_of(dict(row)) if refused else [],
-        "details": [details] if isinstance(details, str) else [str(detail) for detail in details],
-        "labels": [str(label) for label in row.get("labels") or ()],
-        "aus": codes,
-        "segments": [
-            {"text": part, "kind": "", "code": ""}
-            if isinstance(part, str)
-            else dict(zip(("text", "kind", "code"), part, strict=True))
-            for part in segments(text, row.get("spans"), codes if row.get("AUs") is not None else None)
-        ],
     }
 
 

@@ -10,7 +10,7 @@ from facial_r1.rewards.annotation import true_labels
 from facial_r1.rewards.registry import Values, reward
 
 
-@reward("accuracy", "1 when the answer is one of the record's labels, else 0; None where the record has no label")
+@reward("accuracy", "1 when the answer is one of the record's labels, else 0; None where the record has no label", bound=1.0)
 def accuracy(completions: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Values:
     """R_acc of the Facial-R1 paper, 0 or 1.
 

@@ -11,7 +11,7 @@ from facial_r1.rewards.annotation import Empty, Vocabulary, true_units, vocabula
 from facial_r1.rewards.registry import Values, reward
 
 
-@reward("au", "set F1 of the action units named in the reasoning, 0..1; None where the face is not coded")
+@reward("au", "set F1 of the action units named in the reasoning, 0..1; None where the face is not coded", bound=1.0)
 def action_units(
     completions: Sequence[str],
     records: Sequence[Mapping[str, Any]],

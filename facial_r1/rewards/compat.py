@@ -13,7 +13,9 @@ from facial_r1.prompts.completion import is_compat_format, parse
 from facial_r1.rewards.registry import Values, reward
 
 
-@reward("au_compat", "released code: 2 F1 - 1 over every AU<digits> in the first <think>; 0 without AUs, -1 for none named")
+@reward(
+    "au_compat", "released code: 2 F1 - 1 over every AU<digits> in the first <think>; 0 without AUs, -1 for none named", bound=1.0
+)
 def au_compat(completions: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Values:
     """In [-1, 1]; 0.0 when the record has no AUs, -1.0 when it has some and none is named."""
     values: Values = []
@@ -29,7 +31,7 @@ def au_compat(completions: Sequence[str], records: Sequence[Mapping[str, Any]]) 
     return values
 
 
-@reward("accuracy_compat", "released code: last answer equals labels[0] exactly, 0 or 1; constant 0.5 without a label")
+@reward("accuracy_compat", "released code: last answer equals labels[0] exactly, 0 or 1; constant 0.5 without a label", bound=1.0)
 def accuracy_compat(completions: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Values:
     """0, 0.5 or 1. Its mathematical comparison of the two texts is left out: it never fires on emotion words."""
     values: Values = []
@@ -43,7 +45,11 @@ def accuracy_compat(completions: Sequence[str], records: Sequence[Mapping[str, A
     return values
 
 
-@reward("format_compat", "released code: full match of <think>..</think> <answer>..</answer>, blank or repeated tags included")
+@reward(
+    "format_compat",
+    "released code: full match of <think>..</think> <answer>..</answer>, blank or repeated tags included",
+    bound=1.0,
+)
 def format_compat(completions: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Values:
     """0 or 1; one character in front of or behind the tags fails, a final line break included."""
     return [float(is_compat_format(completion)) for completion in completions]

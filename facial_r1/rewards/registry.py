@@ -17,18 +17,19 @@ RewardFunction = Callable[..., Values]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A registered reward: its function, one line that says what it is, and the options that it takes."""
+    """A registered reward: its function, one line that says what it is, the options that it takes, and how far from 0 it can be."""
 
     name: str
     function: RewardFunction
     line: str
     options: tuple[str, ...]
+    bound: float | None = None
 
 
 _REGISTRY: dict[str, Entry] = {}
 
 
-def reward(name: str, line: str) -> Callable[[RewardFunction], RewardFunction]:
+def reward(name: str, line: str, bound: float | None = None) -> Callable[[RewardFunction], RewardFunction]:
     """Register a reward.
 
     The function takes ``completions`` and ``records`` of equal length, then its options as keyword arguments, and returns
@@ -37,6 +38,7 @@ def reward(name: str, line: str) -> Callable[[RewardFunction], RewardFunction]:
     Args:
         name: What ``reward.weights`` and `score` call it.
         line: One line for ``ls rewards``.
+        bound: The largest absolute value that it can have; None where that is not known.
 
     Raises:
         ValueError: The name is taken.
@@ -46,7 +48,7 @@ def reward(name: str, line: str) -> Callable[[RewardFunction], RewardFunction]:
         if name in _REGISTRY:
             raise ValueError(f"reward {name!r} is registered twice")
         options = tuple(list(inspect.signature(function).parameters)[2:])
-        _REGISTRY[name] = Entry(name, function, line, options)
+        _REGISTRY[name] = Entry(name, function, line, options, bound)
         return function
 
     return register
@@ -94,6 +96,17 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     for option in options:
         if option not in entry.options:
             raise InputError(f"reward.options.{name}.{option}: no such option; {did_you_mean(option, entry.options)}")
+
+
+def can_exceed(weights: Mapping[str, float], limit: float | None) -> bool:
+    """Whether the weighted sum of these rewards can be beyond ``[-limit, limit]``; a reward of unknown bound may be anything.
+
+    >>> can_exceed({"au_compat": 1.0, "accuracy_compat": 1.0, "format_compat": 1.0}, 10.0)
+    False
+    """
+    bounds = [(weight, _REGISTRY[name].bound if name in _REGISTRY else None) for name, weight in weights.items() if weight]
+    known = [abs(weight) * bound for weight, bound in bounds if bound is not None]
+    return limit is not None and (len(known) < len(bounds) or math.fsum(known) > limit)
 
 
 def combine(

@@ -10,13 +10,15 @@ from facial_r1.prompts.completion import parse
 from facial_r1.rewards.registry import Values, reward
 
 
-@reward("format", "1 for exactly one <think>..</think><answer>..</answer>, neither blank and nothing around them; else 0")
+@reward(
+    "format", "1 for exactly one <think>..</think><answer>..</answer>, neither blank and nothing around them; else 0", bound=1.0
+)
 def format_reward(completions: Sequence[str], records: Sequence[Mapping[str, Any]]) -> Values:
     """R_format of the Facial-R1 paper, strictly: 0 or 1; blanks around and between the tags are allowed."""
     return [float(parse(completion).valid) for completion in completions]
 
 
-@reward("length", "0 up to limit-buffer, falling to -1 at limit: a soft penalty for overlong completions")
+@reward("length", "0 up to limit-buffer, falling to -1 at limit: a soft penalty for overlong completions", bound=1.0)
 def length(
     completions: Sequence[str],
     records: Sequence[Mapping[str, Any]],

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from facial_r1.config.schema import Eval
+from facial_r1.config.schema import Eval, Sampling
 from facial_r1.data import Data, Record
 from facial_r1.stages.context import Context
-from facial_r1.stages.material import load_model, load_records, say, usable
+from facial_r1.stages.engines import load_for_generation, penalty_of
+from facial_r1.stages.material import load_records, say, usable
 from facial_r1.stages.predictions import digest, read_predictions
 from facial_r1.stages.scoring import evaluate_model, score_and_write
 
@@ -20,6 +21,10 @@ def run(context: Context) -> dict[str, Any] | None:
     """Evaluate the starting model itself, or the answers in `stage.predictions`; nothing is trained."""
     stage = context.job.stage
     assert isinstance(stage, Eval)
+    if context.job.data.protocol.name == "ferbench":
+        from facial_r1.stages import ferbench_evaluation
+
+        return ferbench_evaluation.run(context)
     data = load_records(context)
     part = data.test if stage.split == "test" else data.train
     rows = usable(
@@ -40,10 +45,13 @@ def run(context: Context) -> dict[str, Any] | None:
     if stage.predictions:
         return _score_given(context, stage, rows, data) if context.main else {}
     context.track()
-    loaded = load_model(context, train=False)
+    loaded = load_for_generation(context)
     if context.main:
         context.run.update_status(model=loaded.source)
-    return evaluate_model(context, loaded, rows, data, stage.max_new_tokens, stage.resamples, stage.chunk, stage.temperature)
+    sampling = Sampling(
+        temperature=stage.temperature, max_new_tokens=stage.max_new_tokens, repetition_penalty=penalty_of(context, loaded)
+    )
+    return evaluate_model(context, loaded, rows, data, sampling, stage.resamples, stage.chunk)
 
 
 def _score_given(context: Context, stage: Eval, rows: Sequence[Record], data: Data) -> dict[str, Any]:

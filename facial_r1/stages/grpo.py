@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from facial_r1.config.schema import GRPO
+from facial_r1.config.schema import GRPO, Sampling
 from facial_r1.data import Record
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
+from facial_r1.stages.engines import load_for_generation
+from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
 from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
 from facial_r1.stages.planning import say_memory
 from facial_r1.stages.scoring import evaluate_model
-from facial_r1.stages.sft import checkpoint_of, finish, fit, step_of
 
 
 def run(context: Context) -> dict[str, Any] | None:
@@ -32,11 +33,11 @@ def run(context: Context) -> dict[str, Any] | None:
     if not context.run.model.is_dir():
         train(context, stage, rows, data)
     context.track()
-    loaded = load_model(context, train=False, source=str(context.run.model))
+    loaded = load_for_generation(context, str(context.run.model))
     summary: dict[str, Any] = {"stage": "grpo", "metrics": {}, "failures": {}, "rows": len(rows)}
     if stage.evaluate:
         test = data.test if stage.eval_rows is None else data.test[: stage.eval_rows]
-        summary = evaluate_model(context, loaded, test[: context.job.debug.limit], data, stage.max_completion_length, 2000)
+        summary = evaluate_model(context, loaded, test[: context.job.debug.limit], data, Sampling(max_new_tokens=stage.max_completion_length), 2000)
     return summary
 
 
@@ -50,7 +51,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
     from facial_r1.training.grpo import RolloutCallback, Row, build_trainer
 
     loaded = load_model(context, train=True)
-    prompts = [Row(chat(context, record, data), record.images, record.to_json()) for record in rows]
+    prompts = [Row(chat(context, record, data, training=True), record.images, record.to_json()) for record in rows]
     checkpoint = checkpoint_of(context)
     trackers = context.track(step_of(checkpoint))
     trainer = build_trainer(
@@ -66,6 +67,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
     )
     say(context, f"from {checkpoint.name if checkpoint else loaded.source}; rewards: {', '.join(context.job.reward.weights)}")
     fit(trainer, checkpoint)
+    trainer.close_engine()
     finish(context, trainer, loaded)
 
 

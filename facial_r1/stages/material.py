@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from facial_r1 import prompts
-from facial_r1.config.schema import Eval
+from facial_r1.config.schema import Eval, Synthesis
 from facial_r1.data import Data, Record, load_data, open_image, take, write_skipped
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
@@ -64,8 +64,8 @@ def _load(context: Context) -> Data:
     """All rows of the sides that the stage needs. Amounts are taken later, of the rows that the stage can use."""
     stage = context.job.stage
     evaluates = stage.name == "pipeline" or getattr(stage, "evaluate", False)
-    sides = (stage.split,) if isinstance(stage, Eval) else ("train", "test") if evaluates else ("train",)
-    return load_data(dataclasses.replace(context.job.data, amount=None), need=sides)
+    sides = (stage.split,) if isinstance(stage, Eval | Synthesis) else ("train", "test") if evaluates else ("train",)
+    return load_data(dataclasses.replace(context.job.data, amount=None), need=sides, stop=context.stop.check)
 
 
 def _note_data(context: Context, data: Data) -> None:
@@ -81,7 +81,7 @@ def _note_data(context: Context, data: Data) -> None:
     context.run.update_status(data={"name": context.job.data.name, "fingerprint": fingerprint, **counts})
     if data.problems:
         write_skipped(context.run.path / "skipped.jsonl", data.problems)
-    for line in data.describe().splitlines():
+    for line in dataclasses.replace(data, notes=[]).describe().splitlines():  # the notes follow
         _log.info("%s", line)
     for note in data.notes:
         say(context, f"note: {note}")
@@ -105,8 +105,14 @@ def describe_rows(data: Data, files: Sequence[str]) -> Data:
             try:
                 row = json.loads(line)
                 written[row["id"]] = row["description"]
+                about_test = _side_written_about(row) == "test"
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path}:{number}: no row with id and description ({error}); name an accepted.jsonl") from None
+            if about_test:
+                raise InputError(
+                    f"{path}:{number}: data.descriptions: this row was written about a test row (stage.split=test). Training on it "
+                    "would leak the test set; use the file as data.test_files=[...] instead"
+                )
     known = {record.id for record in data.train}
     if written and not known & written.keys():
         raise InputError(f"data.descriptions: none of the {len(written)} ids in {', '.join(files)} is among the rows of the data")
@@ -114,10 +120,21 @@ def describe_rows(data: Data, files: Sequence[str]) -> Data:
     return dataclasses.replace(data, train=dataclasses.replace(data.train, records=records))
 
 
+def _side_written_about(row: dict[str, Any]) -> str | None:
+    """The side that synthesis took a row from, None when the row does not say."""
+    provenance = (row.get("meta_info") or {}).get("provenance") or {}
+    return provenance.get("split") if isinstance(provenance, dict) else None
+
+
 def usable(
-    context: Context, records: Sequence[Record], why: str, keep: Callable[[Record], bool], amount: float | int | None
+    context: Context,
+    records: Sequence[Record],
+    why: str,
+    keep: Callable[[Record], bool],
+    amount: float | int | None,
+    fix: str = "",
 ) -> list[Record]:
-    """The records a stage can use, then `amount` of them. What is left out is counted and said.
+    """The records a stage can use, then `amount` of them. What is left out is counted and said; `fix` says what helps.
 
     Raises:
         InputError: none is left.
@@ -125,7 +142,7 @@ def usable(
     kept = [record for record in records if keep(record)]
     if not kept:
         raise InputError(
-            f"stage={context.job.stage.name}: none of the {len(records)} rows of data={context.job.data.name} has {why}"
+            f"stage={context.job.stage.name}: none of the {len(records)} rows of data={context.job.data.name} has {why}{fix}"
         )
     chosen = take(kept, amount, context.job.data.seed)
     if context.job.debug.limit:
@@ -160,10 +177,14 @@ def load_model(context: Context, *, train: bool, source: str | None = None) -> L
 
 
 def picture_opener(context: Context, processor: Any) -> Callable[[str], Image.Image]:
-    """Opens a picture upright, in RGB, at the size the model sees; a grey square under `stage.blank_images`."""
+    """Opens a picture upright, in RGB, at the size the model sees; a grey square under `stage.blank_images`.
+
+    Without a processor (a server resizes by itself) only a square side or an upper bound on the area are applied.
+    """
     from facial_r1.models.images import ImageSizer
 
-    sizer = ImageSizer.from_processor(processor, context.job.model.image_size)
+    size = context.job.model.image_size
+    sizer = ImageSizer.without_processor(size) if processor is None else ImageSizer.from_processor(processor, size)
     blank = bool(getattr(context.job.stage, "blank_images", False))
 
     def opened(path: str) -> Image.Image:

@@ -28,6 +28,9 @@ from facial_r1.stages.ranks import barrier
 HEADLINE = ("reward/mean", "emotion/accuracy", "emotion/uar", "emotion/macro_f1", "au/macro_f1", "au/micro_f1", "au/subset_accuracy",
             "au/hallucinated", "text/rouge_l", "format/valid", "format/truncated")  # fmt: skip
 
+# Behind the interval of each difference.
+RESAMPLES = 2000
+
 
 def run(context: Context) -> dict[str, Any] | None:
     """Run every step that is not finished, then compare the models on the same test rows."""
@@ -136,26 +139,27 @@ def _resolved(context: Context, job: Job) -> str:
 def compare(context: Context, models: dict[str, RunDirectory]) -> dict[str, Any]:
     """Metrics of every model, and the paired differences between each model and the one before it."""
     from facial_r1.metrics.bootstrap import paired_difference_of_means
+    from facial_r1.metrics.evaluate import Evaluation
     from facial_r1.metrics.evaluate import compare as compare_evaluations
-    from facial_r1.stages.scoring import Scored, score_answers
+    from facial_r1.stages.scoring import evaluate_answers
 
     data = load_records(context)
-    scored: dict[str, Scored] = {}
-    rewards: dict[str, dict[str, float]] = {}
+    by_id = {record.id: record for record in data.test}
     people = {record.id: record.subject or record.id for record in data.test}
+    summaries = {name: run.read_summary() for name, run in models.items()}
+    evaluations: dict[str, Evaluation] = {}
+    rewards: dict[str, dict[str, float]] = {}
     for name, run in models.items():
         samples = [json.loads(line) for line in run.samples.read_text(encoding="utf-8").splitlines()]
-        by_id = {record.id: record for record in data.test}
         records = [by_id[sample["id"]] for sample in samples]
-        answers = [{"id": s["id"], "completion": s["completion"], "finish_reason": s["finish_reason"]} for s in samples]
-        found = score_answers(context, records, answers, data, 2000)
-        totals = zip(records, found.rewards["reward/mean"], strict=True)
-        scored[name] = found
-        rewards[name] = {record.id: total for record, total in totals if total is not None}
+        # Figures and rewards were computed when the model was evaluated; what is missing here are the counts of each row.
+        evaluations[name] = evaluate_answers(context, records, samples, data, resamples=0)
+        totals = {sample["id"]: sample["scores"]["reward/mean"] for sample in samples}
+        rewards[name] = {record: total for record, total in totals.items() if total is not None}
     differences: dict[str, Any] = {}
     names = list(models)
     for later, earlier in zip(names[1:], names[:-1], strict=True):
-        gains = compare_evaluations(scored[later].evaluation, scored[earlier].evaluation)
+        gains = compare_evaluations(evaluations[later], evaluations[earlier], resamples=RESAMPLES)
         shared = [record for record in rewards[later] if record in rewards[earlier]]
         gains["reward/mean"] = paired_difference_of_means(
             [rewards[later][record] for record in shared],
@@ -167,13 +171,11 @@ def compare(context: Context, models: dict[str, RunDirectory]) -> dict[str, Any]
     last = names[-1]
     result = {
         "stage": "pipeline",
-        "models": {
-            name: {key: scored[name].summary[key] for key in ("metrics", "failures", "baselines", "rows")} for name in names
-        },
+        "models": {name: {key: summaries[name][key] for key in ("metrics", "failures", "baselines", "rows")} for name in names},
         "differences": differences,
-        "metrics": scored[last].summary["metrics"],
-        "failures": scored[last].summary["failures"],
-        "baselines": scored[last].summary["baselines"],
+        "metrics": summaries[last]["metrics"],
+        "failures": summaries[last]["failures"],
+        "baselines": summaries[last]["baselines"],
         "steps": {run.path.name: run.read_summary().get("seconds") for run in runs.find(context.run.path)},
     }
     say(context, "done\n" + final_table(context.run.path, result))

@@ -14,15 +14,15 @@ from typing import Any
 from facial_r1 import atomic, rewards
 from facial_r1.config.schema import Sampling
 from facial_r1.data import Data, Record
+from facial_r1.errors import InputError
 from facial_r1.generation.engine import Request
-from facial_r1.generation.transformers_engine import TransformersEngine
-from facial_r1.metrics.bootstrap import interval_of_mean
 from facial_r1.metrics.breakdown import by_field
-from facial_r1.metrics.evaluate import Evaluation, evaluate
+from facial_r1.metrics.evaluate import Evaluation, evaluate, mean_figures
 from facial_r1.progress import progress_bar
 from facial_r1.prompts import parse, render
 from facial_r1.stages import journal, ranks
 from facial_r1.stages.context import Context
+from facial_r1.stages.engines import engine_of
 from facial_r1.stages.material import Loaded, chat, reward_options, say
 
 
@@ -32,26 +32,27 @@ def generate_answers(
     """One answer per record, in order, as `{"id", "completion", "finish_reason", "tokens"}`.
 
     Answers are written to `answers.rank<r>.jsonl` chunk by chunk; a restart generates only what is missing, whatever
-    the number of ranks was. Rank 0 returns them all, the others None.
+    the number of ranks was. What a server failed to answer ("error") is asked again then. Rank 0 returns them all, the others
+    None.
     """
     folder = context.run.path
-    done = {row["id"]: row for row in journal.read(folder, "answers")}
+    done = {row["id"] for row in journal.read(folder, "answers") if row["finish_reason"] != "error"}
     ranks.barrier()
     missing = [record for record in records if record.id not in done][context.rank :: context.world]
-    engine = TransformersEngine(loaded.model, loaded.processor, loaded.open_image, context.job.generation.batch_size)
+    engine = engine_of(context, loaded)
     for part in in_chunks(context, missing, chunk, "answering"):
         requests = [Request(record.id, chat(context, record, data), record.images) for record in part]
         answers = engine.generate(requests, sampling, context.job.seed)
         rows = [
-            {"id": record.id, "completion": answer.text, "finish_reason": answer.finish_reason, "tokens": len(answer.token_ids)}
+            {"id": record.id, "completion": answer.text, "finish_reason": answer.finish_reason, "tokens": answer.length}
             for record, answer in zip(part, answers, strict=True)
         ]
         journal.append(folder, "answers", context.rank, rows)
     ranks.barrier()
     if not context.main:
         return None
-    done = {row["id"]: row for row in journal.read(folder, "answers")}
-    return [done[record.id] for record in records]
+    answered = {row["id"]: row for row in journal.read(folder, "answers")}
+    return [answered[record.id] for record in records]
 
 
 def in_chunks(context: Context, rows: Sequence[Record], size: int, what: str) -> Iterator[Sequence[Record]]:
@@ -82,24 +83,13 @@ def score_answers(
     """
     rows = [record.to_json() for record in records]
     texts = [answer["completion"] for answer in answers]
-    result = evaluate(
-        texts,
-        rows,
-        vocabulary=list(data.protocol.vocabulary),
-        labels=list(data.protocol.labels),
-        resamples=resamples,
-        seed=context.job.seed,
-        finish_reasons=[answer["finish_reason"] for answer in answers],
-        empty_action_units=data.protocol.empty_action_units,
-    )
+    result = evaluate_answers(context, records, answers, data, resamples)
     options = reward_options(context, data)
     scores = {name: rewards.score(name, texts, rows, **options.get(name, {})) for name in context.job.reward.weights}
-    total = rewards.combine(scores, context.job.reward.weights)
+    total = rewards.combine(scores, context.job.reward.weights, context.job.reward.limit)
     clusters = [record.subject or record.id for record in records]
     named = {"reward/mean": total, **{f"reward/{name}": values for name, values in scores.items()}}
-    for name, values in named.items():
-        if any(value is not None for value in values):
-            result.metrics[name] = interval_of_mean(values, clusters, resamples=resamples, seed=context.job.seed)
+    result.metrics |= mean_figures(named, clusters, resamples=resamples, seed=context.job.seed)
     summary = {
         "stage": context.job.stage.name,
         "metrics": result.metrics,
@@ -110,21 +100,44 @@ def score_answers(
     return Scored(summary, result, named)
 
 
+def evaluate_answers(
+    context: Context, records: Sequence[Record], answers: Sequence[dict[str, Any]], data: Data, resamples: int
+) -> Evaluation:
+    """The metrics of answers, rewards apart; with 0 resamples without intervals."""
+    rows = [record.to_json() for record in records]
+    texts = [answer["completion"] for answer in answers]
+    return evaluate(
+        texts,
+        rows,
+        vocabulary=list(data.protocol.vocabulary),
+        labels=list(data.protocol.labels or ()),
+        resamples=resamples,
+        seed=context.job.seed,
+        finish_reasons=[answer["finish_reason"] for answer in answers],
+        empty_action_units=data.protocol.empty_action_units,
+        compat=getattr(context.job.stage, "compat", False),
+        rege_task=_rege_task(context),
+    )
+
+
+def _rege_task(context: Context) -> Any:
+    task = getattr(context.job.stage, "rege", "none")
+    return None if task == "none" else task
+
+
 def evaluate_model(
     context: Context,
     loaded: Loaded,
     records: Sequence[Record],
     data: Data,
-    max_new_tokens: int,
+    sampling: Sampling,
     resamples: int,
     chunk: int = 200,
-    temperature: float = 0.0,
 ) -> dict[str, Any]:
     """Answer and score `records`; the summary on rank 0, an empty mapping on the others."""
     if not records:
         say(context, "there is no test part, so nothing is evaluated (data.split.test or data.test_files)")
         return {"stage": context.job.stage.name, "metrics": {}, "failures": {}, "rows": 0}
-    sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
     answers = generate_answers(context, loaded, records, data, sampling, chunk)
     if answers is None:
         return {}
@@ -134,13 +147,32 @@ def evaluate_model(
 def score_and_write(
     context: Context, records: Sequence[Record], answers: Sequence[dict[str, Any]], data: Data, resamples: int
 ) -> dict[str, Any]:
-    """Score answers, write samples.jsonl and the confusion matrix, log the figures; returns the summary."""
+    """Score answers, write samples.jsonl and the confusion matrix, log the figures; returns the summary.
+
+    Rows that the engine failed to answer are counted under `failures.engine` and are in no other figure.
+
+    Raises:
+        InputError: the engine answered nothing.
+    """
+    failed = sum(answer["finish_reason"] == "error" for answer in answers)
+    if failed:
+        pairs = [(r, a) for r, a in zip(records, answers, strict=True) if a["finish_reason"] != "error"]
+        if not pairs:
+            raise InputError(f"the engine answered none of the {len(records)} rows: see the log, then run the same command again")
+        records, answers = [record for record, _ in pairs], [answer for _, answer in pairs]
+        say(context, f"{failed} rows were not answered and are left out (failures.engine); resume=never asks again, a cache keeps the others")
     scored = score_answers(context, records, answers, data, resamples)
     summary = scored.summary
+    if failed:
+        summary["failures"]["engine"] = failed
+    if data.protocol.published:
+        summary["published"] = [dict(entry) for entry in data.protocol.published]
     fields = getattr(context.job.stage, "by", [])
     if fields:
         rows = [record.to_json() for record in records]
         summary["by"] = [by_field(scored.evaluation, rows, field) for field in fields]
+    if _judge(context, records, answers, summary, resamples, scored):
+        say(context, f"judge: {_interval(summary['metrics']['text/judge'])}" if "text/judge" in summary["metrics"] else "judge: no verdict")
     _write_samples(context, records, answers, data, scored.rewards)
     _write_confusion(context.run.path, scored.evaluation)
     if context.trackers is not None and context.job.stage.name == "eval":
@@ -153,6 +185,35 @@ def score_and_write(
         for metric, worst in list(part["worst"].items())[:2]:
             say(context, f"by {part['field']}: {metric} is lowest for {worst['group']}: {_interval(worst)}")
     return summary
+
+
+def _judge(
+    context: Context,
+    records: Sequence[Record],
+    answers: Sequence[dict[str, Any]],
+    summary: dict[str, Any],
+    resamples: int,
+    scored: Scored,
+) -> bool:
+    """Ask the judge about answers that have a reference; add its figures, failures and verdicts. False without a judge."""
+    settings = getattr(context.job.stage, "judge", None)
+    if settings is None or not settings.enabled:
+        return False
+    from facial_r1.generation.cache import open_cache
+    from facial_r1.generation.judging import judge_samples
+    from facial_r1.metrics.judge import failures, figures
+
+    rows = [
+        {"id": record.id, "description": record.description, "completion": a["completion"], "finish_reason": a["finish_reason"]}
+        for record, a in zip(records, answers, strict=True)
+    ]
+    result = judge_samples(rows, settings, open_cache(settings.cache))
+    clusters = [record.subject or record.id for record in records]
+    summary["metrics"] |= figures(result, clusters, resamples=resamples, seed=context.job.seed)
+    summary["failures"] |= failures(result)
+    summary["judge"] = result.card()
+    scored.rewards["text/judge"] = list(result.scores)
+    return True
 
 
 def _interval(figure: dict[str, Any]) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-from facial_r1.config.schema import SFT
+from facial_r1.config.schema import SFT, Sampling
 from facial_r1.data import Record
-from facial_r1.stages import ranks
 from facial_r1.stages.context import Context
-from facial_r1.stages.material import Data, Loaded, chat, load_model, load_records, say, usable
+from facial_r1.stages.engines import load_for_generation
+from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
+from facial_r1.stages.material import Data, chat, load_model, load_records, say, usable
 from facial_r1.stages.planning import say_memory
 from facial_r1.stages.scoring import evaluate_model
-from facial_r1.training.arguments import last_checkpoint
 
 
 def run(context: Context) -> dict[str, Any] | None:
@@ -21,7 +19,8 @@ def run(context: Context) -> dict[str, Any] | None:
     stage = context.job.stage
     assert isinstance(stage, SFT)
     data = load_records(context)
-    rows = usable(context, data.train, "a description", lambda record: bool(record.description), context.job.data.amount)
+    fix = ": take those that a synthesis run wrote, data.descriptions=[<run>], or train with stage=grpo, which needs labels alone"
+    rows = usable(context, data.train, "a description", lambda record: bool(record.description), context.job.data.amount, fix)
     if context.job.debug.dry_run:
         plan(context, stage, rows)
         say_memory(context, rows, data)
@@ -29,11 +28,11 @@ def run(context: Context) -> dict[str, Any] | None:
     if not context.run.model.is_dir():
         train(context, stage, rows, data)
     context.track()
-    loaded = load_model(context, train=False, source=str(context.run.model))
+    loaded = load_for_generation(context, str(context.run.model))
     summary: dict[str, Any] = {"stage": "sft", "metrics": {}, "failures": {}, "rows": len(rows)}
     if stage.evaluate:
         test = data.test if stage.eval_rows is None else data.test[: stage.eval_rows]
-        summary = evaluate_model(context, loaded, test[: context.job.debug.limit], data, stage.max_new_tokens, 2000)
+        summary = evaluate_model(context, loaded, test[: context.job.debug.limit], data, Sampling(max_new_tokens=stage.max_new_tokens), 2000)
     return summary
 
 
@@ -47,9 +46,9 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     from facial_r1.training.sft import Example, build_trainer
 
     loaded = load_model(context, train=True)
-    examples = [Example(chat(context, record, data), record.description, record.images) for record in rows]
+    examples = [Example(chat(context, record, data, training=True), record.description, record.images) for record in rows]
     examples += [
-        Example(chat(context, record, data, hint="labels"), record.description, record.images)
+        Example(chat(context, record, data, hint="labels", training=True), record.description, record.images)
         for index, record in enumerate(rows)
         if _hinted(index, stage.hinted)
     ]
@@ -66,46 +65,6 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     )
     fit(trainer, checkpoint)
     finish(context, trainer, loaded)
-
-
-def step_of(checkpoint: Path | None) -> int:
-    """The optimizer step of a checkpoint folder, 0 for none."""
-    return int(checkpoint.name.split("-")[-1]) if checkpoint else 0
-
-
-def checkpoint_of(context: Context) -> Path | None:
-    """The newest complete checkpoint of this run; what a kill cut off is taken away before other ranks look."""
-    if context.main:
-        last_checkpoint(context.run.checkpoints, clean=True)
-    ranks.barrier()
-    return last_checkpoint(context.run.checkpoints, clean=False)
-
-
-def fit(trainer: Any, checkpoint: Path | None) -> None:
-    """Train to the end. From a checkpoint of the last step only the weights are taken, for nothing is left to do."""
-    if checkpoint is not None:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        if state["global_step"] >= state["max_steps"]:
-            trainer._load_from_checkpoint(str(checkpoint))
-            trainer.state.global_step = trainer.state.max_steps = state["max_steps"]
-            return
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-
-def finish(context: Context, trainer: Any, loaded: Loaded) -> None:
-    """Save the trained model, atomically, on rank 0; raise `Interrupted` when training was stopped early."""
-    from transformers.integrations import unset_hf_deepspeed_config
-
-    from facial_r1.training.saving import save_trained
-
-    if trainer.state.global_step < trainer.state.max_steps:
-        context.stop.check()
-    if trainer.state.global_step == 0:
-        raise RuntimeError("no optimizer step was taken: the rows do not fill one batch")
-    save_trained(trainer, loaded.processor, context.run.model)
-    unset_hf_deepspeed_config()  # else the evaluation's model would be loaded in shards
-    if context.main:
-        context.run.update_status(model=str(context.run.model))
 
 
 def plan(context: Context, stage: SFT, rows: list[Record]) -> None:

@@ -42,6 +42,10 @@ groups/zero_variance            | reward      | Share of groups whose completion
 groups/zero_variance_right      | reward      | Share of groups without spread and with the full reward
 groups/zero_variance_wrong      | reward      | Share of groups without spread and with no reward
 groups/<name>                   | reward      | Other counts of groups
+dynamic_sampling/rounds         | reward      | Rounds of generation behind a batch
+dynamic_sampling/replaced       | reward      | Groups of the batch that came in a later round
+dynamic_sampling/live_fraction  | reward      | Share of the batch's groups whose rewards differ, 0 to 1
+dynamic_sampling/accept_rate    | reward      | Share of all sampled groups whose rewards differ, 0 to 1
 advantage/<name>                | reward      | Distribution of the advantages
 loss                            | policy      | Training loss
 kl                              | policy      | Mean KL divergence to the reference policy, nats per token

@@ -20,6 +20,8 @@ class Efficiency:
         trim_padding: Micro-batches hold whole groups of similar length and are padded to their own longest row.
         skip_old_logprobs: Old log-probabilities of the first optimizer step of a generation batch are those that the
             training pass computes anyway.
+        overlap_rewards: Reward functions run in a thread while the device computes reference and old
+            log-probabilities.
     """
 
     load_once: bool = True
@@ -29,6 +31,7 @@ class Efficiency:
     skip_dead_groups: bool = True
     trim_padding: bool = True
     skip_old_logprobs: bool = True
+    overlap_rewards: bool = True
 
     @classmethod
     def none(cls) -> Efficiency:

@@ -78,6 +78,8 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         self._train_sampler: GroupSampler | None = None
         self._reference_tower: str | None = None
         self._prompt_of_row: list[int] = []
+        self._pictures: tuple[Any, ...] = ()  # of the generation batch, for vLLM
+        self._reserve_position = 0  # of the stream of fresh prompts (see `dynamic_sampling`)
         super().__init__(*args, **kwargs)
         self._report = self.efficiency.resolve(self._obstacles())
         self._install()
@@ -109,8 +111,6 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
             common = "tools, environments and rollout functions change prompts while generating; plain TRL is used"
         elif self.aux_loss_enabled:
             common = "the router's auxiliary loss depends on the batch layout; plain TRL is used"
-        elif self.use_vllm:
-            common = "vLLM generates; plain TRL is used"
         elif self.is_fsdp_enabled:
             common = "FSDP is not supported; plain TRL is used"
         if common:
@@ -122,7 +122,11 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         elif args.remove_unused_columns:
             obstacles["load_once"] = "remove_unused_columns drops the row numbers"
         obstacles["share_prompt"] = shared_prompt.unsupported_reason(decoder)
-        obstacles["share_prefill"] = prefix_decode.unsupported_reason(self.model) or self._generation_obstacle()
+        obstacles["share_prefill"] = (
+            "vLLM generates, and keeps the prefix of a prompt for its completions"
+            if self.use_vllm
+            else prefix_decode.unsupported_reason(self.model) or self._generation_obstacle()
+        )
         if self.beta != 0.0:
             obstacles["skip_dead_groups"] = "beta != 0: completions without advantage still carry the KL gradient"
         elif self._entropy_bonus_enabled:
@@ -153,13 +157,15 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         """Tell the user what is off, and prepare the models for shared forwards."""
         for switch, state in self._report.items():
             if state.startswith("off: ") and state != "off: switched off":
-                logger.warning(f"efficiency.{switch} is {state}")
-        never = list(placeholder_tokens(self._tokenizer))
-        self._vision_tokens = tuple(never)
-        if never and not self.use_vllm and not (self.args.generation_kwargs or {}).get("suppress_tokens"):
+                # Without anything to overlap with, nothing is lost.
+                tell = logger.info if switch == "overlap_rewards" else logger.warning
+                tell(f"efficiency.{switch} is {state}")
+        self._vision_tokens = self._never_sampled()
+        if self._vision_tokens and not self.use_vllm:
+            never = sorted({*self._vision_tokens, *((self.args.generation_kwargs or {}).get("suppress_tokens") or ())})
             self.generation_kwargs["suppress_tokens"] = never
             self.generation_config.suppress_tokens = never
-        self._shares = any(self._on(switch) for switch in self._report)
+        self._shares = any(self._on(switch) for switch in self._report if switch != "overlap_rewards")
         if not self._shares:
             return
         references = [] if self.ref_model is None else [self.accelerator.unwrap_model(self.ref_model)]
@@ -169,12 +175,28 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
             if self._on("share_prompt"):
                 shared_prompt.install(core.model.language_model)
         if self._on("load_once"):
-            self.data_collator = PromptCollator(self.processing_class, self.image_loader, self.chat_template_kwargs)
+            self.data_collator = PromptCollator(
+                self.processing_class, self.image_loader, self.chat_template_kwargs, keep_pictures=self.use_vllm
+            )
+
+    def _never_sampled(self) -> tuple[int, ...]:
+        """Tokens that stand for pictures: those known by name, and those that the model's configuration names."""
+        config = prefix_decode.base_model(self.model).config
+        named = [getattr(config, f"{name}_token_id", None) for name in ("image", "video", "vision_start", "vision_end")]
+        return tuple(sorted({*placeholder_tokens(self._tokenizer), *(token for token in named if isinstance(token, int))}))
 
     def _old_pass_follows(self) -> bool:
         """Whether TRL's next log-probability pass is the one for old log-probabilities, and is not needed."""
         cycle = self.args.steps_per_generation * self.num_iterations
         return self._on("skip_old_logprobs") and self.args.gradient_accumulation_steps % cycle != 0
+
+    def _weighs_in_training(self) -> bool:
+        """Whether the weights that correct for vLLM's numbers are made in the training pass, not in a pass of their own."""
+        return self.use_vllm and self.vllm_importance_sampling_correction and self._on("skip_old_logprobs")
+
+    def _seen_by_rewards(self, inputs: Any, prompts: Any) -> tuple[Any, Any]:
+        """Rows and prompts as the reward functions get them, from what TRL works with."""
+        return inputs, prompts
 
     def _vision(self, model: Any) -> log_probs.Vision:
         """How a pass of `model` gets its image features."""

@@ -18,7 +18,7 @@ from facial_r1.generation.prompt_batch import PromptBatch, without_empty_fields
 from facial_r1.training import log_probs
 from facial_r1.training.group_base import Scope, SharedWork
 from facial_r1.training.load_once import PROMPT, PROMPTS, ROW, GroupSampler, LoadOnceDataset, is_stub, row_images
-from facial_r1.training.micro_batches import cut, equal_groups, group_order
+from facial_r1.training.micro_batches import cut, equal_groups, group_order, total_reward
 from facial_r1.training.rollout import Rollout
 
 #: Losses in which the rows of an optimizer step may be distributed over its micro-batches at will.
@@ -102,6 +102,7 @@ class SharedGeneration(SharedWork):
         self._pending = None
         if self._on("load_once"):
             self._pending = Rollout.from_prompts(inputs[0][PROMPTS], self.accelerator.device)
+            self._pictures = inputs[0][PROMPTS].pictures
             prompt_of_row = [row[PROMPT] for row in inputs]
         else:
             first = self.accelerator.process_index * len(inputs)
@@ -126,7 +127,7 @@ class SharedGeneration(SharedWork):
             self._log_images()
         finally:
             self._scope = self._pending = self._batch_rewards = None
-            self._batch_rows = []
+            self._batch_rows, self._pictures = [], ()
         return batch
 
     def _mark_dead(self, batch: dict[str, Any], size: int) -> None:
@@ -135,9 +136,7 @@ class SharedGeneration(SharedWork):
         dead = torch.zeros_like(advantages, dtype=torch.bool)
         if self._on("skip_dead_groups"):
             if self.multi_objective_aggregation == "sum_then_normalize" and self._batch_rewards is not None:
-                weights = self.reward_weights.to(advantages.device)
-                rewards = (self._batch_rewards * weights).nansum(1)
-                rewards[self._batch_rewards.isnan().all(1)] = torch.nan
+                rewards = total_reward(self._batch_rewards, self.reward_weights)
                 start = self.accelerator.process_index * len(advantages)
                 equal = equal_groups(rewards, size)[start : start + len(advantages)]
                 advantages = advantages.masked_fill(equal, 0.0)
@@ -164,7 +163,8 @@ class SharedGeneration(SharedWork):
         else:
             ids = [tokens.tolist() for tokens in self._pending.ids]
             prompt_ids = [ids[prompt] for prompt in self._prompt_of_row]
-        self._scope = Scope(self._pending, self._prompt_of_row, skip_next=self._old_pass_follows())
+        skip_next = self._old_pass_follows() or self._weighs_in_training()
+        self._scope = Scope(self._pending, self._prompt_of_row, skip_next=skip_next)
         return prompt_ids, images, fields
 
     def _generate_single_turn(
@@ -258,13 +258,17 @@ class SharedGeneration(SharedWork):
         image_token = self._core.config.image_token_id
         return shown | {"mm_token_type_ids": [[int(token == image_token) for token in ids] for ids in prompt_ids]}
 
-    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+    def _seen_by_rewards(self, inputs: Any, prompts: Any) -> tuple[Any, Any]:
         if self._shares and self._on("load_once"):
             inputs = self._batch_rows
             if is_conversational({"prompt": prompts[0]}):
                 prompts = [
                     prepare_multimodal_messages(without_empty_fields(row["prompt"]), images=row_images(row)) for row in inputs
                 ]
+        return inputs, prompts
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+        inputs, prompts = self._seen_by_rewards(inputs, prompts)
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._batch_rewards = rewards
         return rewards

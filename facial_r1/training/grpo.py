@@ -17,10 +17,12 @@ from trl import GRPOConfig
 from facial_r1 import rewards
 from facial_r1.config.schema import GRPO, Job, Reward
 from facial_r1.generation.special_tokens import end_tokens
+from facial_r1.generation.vllm_inputs import require_vllm
 from facial_r1.prompts import parse
 from facial_r1.training.arguments import shared_arguments
 from facial_r1.training.efficiency import Efficiency
 from facial_r1.training.group_grpo import GroupGRPOTrainer
+from facial_r1.training.vllm_backend import VLLMOptions
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ RewardFunction = Callable[..., list[float | None]]
 def reward_functions(
     reward: Reward, records: Sequence[Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]], ends: Collection[int]
 ) -> list[RewardFunction]:
-    """One TRL reward function for each weighted reward, named after it, in the order of `reward.weights`.
+    """One TRL reward function for each weighted reward, named after it, in the order of `reward.weights`; weights: `reward_weights`.
+
+    Where `reward.limit` can bind, a last one is added, ``limit``: what has to be added to the sum to clamp it. TRL sums rewards
+    itself, and this way each is still logged as it is.
 
     Args:
         reward: weights; a reward of weight 0 is computed and logged, and does not train.
@@ -47,18 +52,32 @@ def reward_functions(
         ends: token ids that end a completion; one that ends otherwise was cut off.
     """
 
+    latest: dict[str, list[float | None]] = {}
+
     def make(name: str, first: bool) -> RewardFunction:
         def function(completions: list[Any], row: list[int], **kwargs: Any) -> list[float | None]:
             texts = [turn[0]["content"] if isinstance(turn, list) else turn for turn in completions]
             found = [records[index] for index in row]
             if first:
                 _log_batch(texts, row, kwargs, ends)
-            return rewards.score(name, texts, found, **options.get(name, {}))
+            latest[name] = rewards.score(name, texts, found, **options.get(name, {}))
+            return latest[name]
 
         function.__name__ = name
         return function
 
-    return [make(name, index == 0) for index, name in enumerate(reward.weights)]
+    def limit(**kwargs: Any) -> list[float | None]:
+        sums, clamped = (rewards.combine(latest, reward.weights, bound) for bound in (None, reward.limit))
+        return [None if a is None or b is None else b - a for a, b in zip(sums, clamped, strict=True)]
+
+    functions = [make(name, index == 0) for index, name in enumerate(reward.weights)]
+    return [*functions, limit] if rewards.can_exceed(reward.weights, reward.limit) else functions
+
+
+def reward_weights(reward: Reward) -> list[float]:
+    """The weights of `reward_functions`, in their order."""
+    weights = list(reward.weights.values())
+    return [*weights, 1.0] if rewards.can_exceed(reward.weights, reward.limit) else weights
 
 
 def _log_batch(texts: list[str], row: list[int], kwargs: Mapping[str, Any], ends: Collection[int]) -> None:
@@ -92,9 +111,33 @@ def grpo_config(job: Job, stage: GRPO, world: int, checkpoints: Path, weights: S
         mask_truncated_completions=stage.mask_truncated_completions,
         reward_weights=list(weights),
         log_completions=False,
-        use_vllm=False,
         disable_dropout=False,
+        **vllm_arguments(stage, job.model.max_position),
     )
+
+
+def vllm_arguments(stage: GRPO, max_position: int | None) -> dict[str, Any]:
+    """TRL's arguments for `stage.vllm`.
+
+    Raises:
+        InputError: vLLM is asked for and not installed.
+    """
+    chosen = stage.vllm
+    if not chosen.enabled:
+        return {"use_vllm": False}
+    require_vllm("stage.vllm.enabled=true")
+    corrected = chosen.correction != "none"
+    return {
+        "use_vllm": True,
+        "vllm_mode": chosen.mode,
+        "vllm_server_base_url": chosen.server_url,
+        "vllm_gpu_memory_utilization": chosen.gpu_memory_utilization,
+        "vllm_tensor_parallel_size": chosen.tensor_parallel,
+        "vllm_max_model_length": chosen.max_model_length or max_position,
+        "vllm_enable_sleep_mode": chosen.sleep,
+        "vllm_importance_sampling_correction": corrected,
+        **({"vllm_importance_sampling_mode": chosen.correction} if corrected else {}),
+    }
 
 
 def build_trainer(
@@ -119,10 +162,12 @@ def build_trainer(
     return GroupGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(job.reward, records, reward_options, end_tokens(model, processor.tokenizer)),
-        args=grpo_config(job, stage, world, checkpoints, list(job.reward.weights.values())),
+        args=grpo_config(job, stage, world, checkpoints, reward_weights(job.reward)),
         train_dataset=Dataset.from_dict(table),
         processing_class=processor,
         image_loader=open_image,
+        vllm=VLLMOptions(logprob_gap=stage.vllm.logprob_gap, enforce_eager=stage.vllm.enforce_eager),
+        dynamic_sampling=stage.dynamic_sampling.max_rounds if stage.dynamic_sampling.enabled else None,
         efficiency=Efficiency(**{name: getattr(switches, name) for name in vars(switches) if not name.startswith("_")}),
     )
 

@@ -81,10 +81,14 @@ class PromptCollator:
         processor: A processor that `prompt_batch.supported` accepts.
         image_loader: Turns a path in a row's `images` into an image.
         template_kwargs: Passed on to the chat template.
+        keep_pictures: Keep the decoded images, for an engine that prepares them itself.
     """
 
-    def __init__(self, processor: Any, image_loader: ImageLoader | None, template_kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, processor: Any, image_loader: ImageLoader | None, template_kwargs: dict[str, Any], keep_pictures: bool = False
+    ) -> None:
         self.processor, self.image_loader, self.template_kwargs = processor, image_loader, template_kwargs
+        self.keep_pictures = keep_pictures
 
     def __call__(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Attach the encoded prompts to the first row, and to every row the index of its prompt."""
@@ -102,6 +106,7 @@ class PromptCollator:
             [row_images(row) for row in distinct],
             self.image_loader,
             self.template_kwargs,
+            self.keep_pictures,
         )
         out = [{**row, PROMPT: places[row[ROW]]} for row in rows]
         out[0][PROMPTS] = prompts

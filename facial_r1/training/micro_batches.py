@@ -54,6 +54,21 @@ def cut(batch: dict[str, Any], order: Tensor, parts: int) -> list[dict[str, Any]
     ]
 
 
+def total_reward(rewards: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of the rewards of each completion, as TRL takes it.
+
+    Args:
+        rewards: Shape (rows, reward functions), NaN where a reward does not apply.
+        weights: Shape (reward functions,).
+
+    Returns:
+        Shape (rows,), NaN where no reward applies.
+    """
+    total = (rewards * weights.to(rewards.device)).nansum(1)
+    total[rewards.isnan().all(1)] = torch.nan
+    return total
+
+
 def equal_groups(rewards: Tensor, size: int) -> Tensor:
     """Rows of groups whose rewards are all the same; rewards that are NaN (none applied) are left out.
 

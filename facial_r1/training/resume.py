@@ -77,6 +77,7 @@ class ExactResume(SharedWork):
             "buffer": encode_buffer(self._buffered_inputs) if self._step % cycle else None,
             "metrics": {mode: dict(values) for mode, values in self._metrics.items()},
             "step_time": self._current_train_step_time,
+            "reserve": self._reserve_position,
         }
         save(output_dir, self.accelerator.process_index, state)
 
@@ -95,6 +96,7 @@ class ExactResume(SharedWork):
         self._step = state["step"]
         self._buffered_inputs = decode_buffer(state["buffer"])
         self._current_train_step_time = state["step_time"]
+        self._reserve_position = state.get("reserve", 0)
         for mode, values in state["metrics"].items():
             self._metrics[mode].update(values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facial_r1.affect import ACTION_UNITS, normalise_code, sort_codes
+from facial_r1.affect.action_units import MISNAMED_IN_PAPER, PAPER_NAMES
 
 COMMON = (1, 2, 4, 5, 6, 7, 8, 9, *range(10, 21), *range(22, 35), 37, 38, 39, 43, 45)
 
@@ -43,3 +44,17 @@ def test_unknown_codes_give_none(text: str) -> None:
 
 def test_sorting_is_by_number_without_duplicates() -> None:
     assert sort_codes(["AU12", "AU2", "AU12", "AU1"]) == ["AU1", "AU2", "AU12"]
+
+
+def test_the_released_prompt_differs_from_facs_in_one_unit_and_two_spellings() -> None:
+    differ = {code: (name, ACTION_UNITS[code].name) for code, name in PAPER_NAMES.items() if name != ACTION_UNITS[code].name}
+    assert differ == {
+        "AU11": ("Nasolabial Furrow Deepener", "Nasolabial furrow deepener"),
+        "AU13": ("Cheek puffer", "Sharp lip puller"),
+        "AU25": ("Lips parted", "Lips part"),
+    }
+    assert MISNAMED_IN_PAPER == ("AU13",) and ACTION_UNITS["AU34"].name == "Cheek puff"
+
+
+def test_the_released_prompt_defines_thirty_units() -> None:
+    assert len(PAPER_NAMES) == 30 and not {"AU8", "AU33", "AU34", "AU37", "AU38", "AU39"} & set(PAPER_NAMES)

@@ -19,6 +19,7 @@ EXPECTED = 27
 # What an option needs to be complete; everything else must validate as it is.
 COMPANIONS = {
     "data/jsonl.yaml": ["data.files=[a.jsonl]"],
+    "data/source.yaml": ["data.source=raf_db"],
 }
 
 
@@ -31,7 +32,11 @@ def test_the_number_of_files_is_known():
 def test_composes_and_validates(path: Path):
     group, _, option = str(path.relative_to(CONF).with_suffix("")).partition("/")
     overrides = [f"{group}={option}"] if option else []
-    validate(plain(compose_tree([*overrides, *COMPANIONS.get(str(path.relative_to(CONF)), [])])))
+    overrides += COMPANIONS.get(str(path.relative_to(CONF)), [])
+    data = compose_tree(overrides).data
+    if data.kind == "source":  # an owner's folder is needed wherever such a set is chosen
+        overrides += [f"data.root={data.root or '/owner'}"]
+    validate(plain(compose_tree(overrides)))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))

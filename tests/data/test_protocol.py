@@ -95,3 +95,70 @@ def test_bad_protocol(case):
     with pytest.raises(InputError) as caught:
         load_protocol(settings)
     assert fix in str(caught.value)
+
+
+# --- what the configuration leaves to the protocol -----------------------------------------------------------
+
+
+def test_a_configuration_that_only_names_a_protocol_is_that_protocol():
+    for name in shipped_protocols():
+        assert load_protocol(ProtocolConfig(name=name)) == load_protocol(name)
+
+
+def test_values_of_the_configuration_win_over_the_protocol():
+    settings = ProtocolConfig(name="schematic", empty_action_units="unknown", action_units=[], cluster="dataset")
+    protocol = load_protocol(settings)
+    assert (protocol.empty_action_units, protocol.action_units, protocol.cluster) == ("unknown", (), "dataset")
+    assert protocol.labels == load_protocol("schematic").labels
+
+
+def test_aliases_of_the_configuration_add_to_those_of_the_protocol(tmp_path):
+    (tmp_path / "mine.yaml").write_text("labels: [anger, sadness]\naliases: {mad: anger, blue: sadness}\n")
+    path = str(tmp_path / "mine.yaml")
+    protocol = load_protocol({"name": path, "aliases": {"mad": "sadness", "low": "sadness"}})
+    assert [protocol.label(word) for word in ("mad", "blue", "low")] == ["sadness"] * 3
+    narrower = load_protocol({"name": path, "labels": ["sadness"]})
+    assert narrower.label("blue") == "sadness" and narrower.label("mad") is None
+
+
+def test_an_unknown_name_alone_is_refused_and_with_values_it_is_ones_own():
+    with pytest.raises(InputError, match="no such protocol; did you mean 'schematic'"):
+        load_protocol(ProtocolConfig(name="schematics"))
+    assert load_protocol(ProtocolConfig(name="mine", labels=["joy"])).labels == ("joy",)
+
+
+def test_no_emotion_differs_from_any_emotion():
+    assert load_protocol("action_units").labels is None and load_protocol("open").labels == ()
+    assert load_protocol({"name": "generic", "labels": "none"}).labels is None
+    assert load_protocol({"name": "generic", "labels": []}).labels == ()
+    with pytest.raises(ValueError, match=r"labels=anger: give a list, \[anger, \.\.\.\]"):
+        ProtocolConfig(labels="anger")
+
+
+def test_counts_name_labels_of_the_space():
+    with pytest.raises(InputError, match=r"data\.protocol\.counts\.train\.angre: .* did you mean 'anger'"):
+        load_protocol({"name": "mine", "labels": ["anger"], "counts": {"train": {"angre": 1}}})
+
+
+def test_a_subject_is_in_one_fold():
+    with pytest.raises(InputError, match="subject S1 is in two folds"):
+        load_protocol({"name": "mine", "labels": ["anger"], "folds": [["S1"], ["S2", "S1"]]})
+    with pytest.raises(InputError, match="give a list of subjects for each fold"):
+        load_protocol({"name": "mine", "labels": ["anger"], "folds": ["S1", "S2"]})
+
+
+def test_choices_of_the_command_line_are_shipped_protocols(root):
+    for file in sorted((root / "conf/protocol").glob("*.yaml")):
+        values = yaml.safe_load(file.read_text())
+        assert load_protocol(values) == load_protocol(file.stem), file.name
+
+
+def test_a_choice_wins_over_the_protocol_of_the_data(root):
+    from facial_r1.config.compose import compose_tree
+    from facial_r1.config.resolved import plain
+    from facial_r1.config.validation import validate
+
+    for data in ("schematic", "jsonl", "raf_db"):
+        more = {"jsonl": ["data.files=[a.jsonl]"], "raf_db": ["data.root=/x"]}.get(data, [])
+        job = validate(plain(compose_tree([f"data={data}", "protocol=disfa", *more])))
+        assert load_protocol(job.data.protocol) == load_protocol("disfa"), data

@@ -77,7 +77,9 @@ def recorded(base: type[GRPOTrainer], source: Recorded) -> type[GRPOTrainer]:
         def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
             places: dict[int, int] = {}
             out = []
-            for row in self.asked:
+            # Dynamic sampling asks several times for one batch; what TRL works on then is in `_trl_rows`.
+            asked = [row["row"] for row in getattr(self, "_trl_rows", [])] or self.asked
+            for row in asked:
                 place = places[row] = places.get(row, -1) + 1
                 offset = self.accelerator.process_index * 50 if self.accelerator.num_processes > 1 else 0
                 out.append(source(row, self.visits.get(row, 0), place + offset))
@@ -161,7 +163,7 @@ def train(
     base = GroupGRPOTrainer if ours else GRPOTrainer
     trainer = recorded(base, Recorded(args.num_generations, longest))(
         model=model,
-        reward_funcs=[reward],
+        reward_funcs=options.pop("reward_funcs", [reward]),
         args=args,
         train_dataset=data,
         processing_class=tiny_vl.processor(architecture),

@@ -52,6 +52,7 @@ def test_another_architecture_trains_as_plain_trl(tmp_path: Path, caplog: pytest
     with caplog.at_level("WARNING"):
         trainer = build(tmp_path, Qwen2VLForConditionalGeneration(config), processor)
     report = trainer.efficiency_report()
+    assert report.pop("overlap_rewards").startswith("off: no pass"), "it does not depend on the architecture"
     assert all(state.startswith("off: architecture Qwen2VLForConditionalGeneration") for state in report.values())
     assert caplog.text.count("plain TRL is used") == len(report), "every switch that is off is logged"
     trainer.train()
@@ -64,6 +65,7 @@ def test_eager_attention_cannot_share_prompts_but_the_rest_works(tmp_path: Path)
     trainer = build(tmp_path, model, tiny_vl.processor("qwen2_5_vl"))
     report = trainer.efficiency_report()
     assert report.pop("share_prompt") == "off: attention eager; use sdpa"
+    assert report.pop("overlap_rewards").startswith("off: no pass")
     assert set(report.values()) == {"on"}
     trainer.train()
     assert trainer.state.global_step == 1

@@ -18,6 +18,7 @@ import trl
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen2_5_vl
 from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen3_vl
 from trl import GRPOTrainer
+from trl.generation import vllm_generation
 from trl.trainer import utils
 
 #: Source hash and what depends on it: overridden methods first, then functions whose behaviour we rely on.
@@ -45,7 +46,7 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
     "GRPOTrainer._generate_and_score_completions": (
         GRPOTrainer._generate_and_score_completions,
         "1fa48922792dcd5c",
-        "GroupGRPOTrainer._generate_and_score_completions (order of passes, keys of the result)",
+        "GroupGRPOTrainer._generate_and_score_completions (order of passes, keys of the result), dynamic_sampling.kept_metrics",
     ),
     "GRPOTrainer._tokenize_prompts": (
         GRPOTrainer._tokenize_prompts,
@@ -55,17 +56,37 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
     "GRPOTrainer._generate": (
         GRPOTrainer._generate,
         "2a27fdf8f5e6f356",
-        "GroupGRPOTrainer._tokenize_prompts (who calls it)",
+        "GroupGRPOTrainer._tokenize_prompts (who calls it), reward_overlap and dynamic_sampling (what it returns)",
     ),
     "GRPOTrainer._generate_single_turn": (
         GRPOTrainer._generate_single_turn,
         "e0f02e4fc094cefd",
         "GroupGRPOTrainer._generate_single_turn and the sampling settings",
     ),
+    "VLLMGeneration._init_vllm": (
+        vllm_generation.VLLMGeneration._init_vllm,
+        "0e584002e0f6a9c0",
+        "vllm_backend.GroupVLLM._init_vllm (arguments of the engine)",
+    ),
+    "VLLMGeneration.sync_weights": (
+        vllm_generation.VLLMGeneration.sync_weights,
+        "63d669fb32304ff5",
+        "vllm_backend.GroupVLLM.sync_weights",
+    ),
+    "VLLMGeneration._iter_named_params": (
+        vllm_generation.VLLMGeneration._iter_named_params,
+        "baab615d5c7bc3e1",
+        "vllm_backend.GroupVLLM.sync_weights and vllm_weights.unchanging (names, how long a tensor is valid)",
+    ),
+    "VLLMGeneration.generate": (
+        vllm_generation.VLLMGeneration.generate,
+        "2d2ac2be5b1309c4",
+        "vllm_backend.GroupVLLM.complete and the sampling settings",
+    ),
     "GRPOTrainer._calculate_rewards": (
         GRPOTrainer._calculate_rewards,
         "736ae29b083840b5",
-        "GroupGRPOTrainer._calculate_rewards",
+        "GroupGRPOTrainer._calculate_rewards and reward_overlap (arguments of reward functions)",
     ),
     "GRPOTrainer._get_per_token_logps_and_entropies": (
         GRPOTrainer._get_per_token_logps_and_entropies,
@@ -111,6 +132,16 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
         utils.RepeatSampler,
         "ba139f4a43eeecd4",
         "load_once.GroupSampler",
+    ),
+    "trl split_pixel_values_by_grid": (
+        utils.split_pixel_values_by_grid,
+        "3aca66e33a7978d3",
+        "dynamic_sampling.join",
+    ),
+    "trl unsplit_pixel_values_by_grid": (
+        utils.unsplit_pixel_values_by_grid,
+        "9d31b407fc5f4399",
+        "dynamic_sampling.join",
     ),
     "accelerate skip_first_batches": (
         accelerate.data_loader.skip_first_batches,

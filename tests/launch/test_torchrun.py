@@ -64,6 +64,18 @@ def test_two_ranks_make_one_run_directory(stage, distributed, tmp_path, face_cac
 
 
 @pytest.mark.slow
+def test_zero2_on_two_ranks(tmp_path, face_cache, cold_start):
+    done = facial_r1(
+        "stage=grpo", "launch=torchrun", "launch.processes=2", "launch.distributed=zero2", "launch.device=cpu", *SMALL, *GRPO,
+        "stage.max_steps=1", "stage.evaluate=false", f"init_from={cold_start}", f"output_root={tmp_path}", cache=face_cache, timeout=600,
+    )  # fmt: skip
+    run = run_directory(done)
+    assert RunDirectory(run).state() == "finished"
+    assert (run / "model" / "model.safetensors").is_file()
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_the_number_of_ranks(tmp_path, face_cache, cold_start):
     common = ["stage=eval", f"init_from={cold_start}", *SMALL]
     one = run_directory(facial_r1(*common, f"output_root={tmp_path}/one", cache=face_cache))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from facial_r1 import rewards
 from facial_r1.errors import InputError
-from facial_r1.metrics.evaluate import Evaluation, compare, evaluate
+from facial_r1.metrics.bootstrap import interval_of_mean
+from facial_r1.metrics.evaluate import Evaluation, compare, evaluate, mean_figures
 
 UNITS = ["AU1", "AU4", "AU12"]
 SPACE = ["anger", "fear", "happiness"]
@@ -164,6 +165,18 @@ def test_what_does_not_look_like_an_answer_does_not_raise() -> None:
     assert found.metrics["emotion/accuracy"]["value"] == 0.0 and found.failures["unparsed"] == len(texts)
 
 
+def test_means_of_many_values_are_those_of_each() -> None:
+    clusters = ["a", "a", "b", "c", "d"]
+    columns = {
+        "x": [1.0, 0.0, None, 0.5, 1.0],
+        "y": [0.25, 1.0, 0.5, 0.0, 1.0],
+        "z": [1.0, 0.0, None, 0.0, 0.0],
+        "none": [None] * 5,
+    }
+    found = mean_figures(columns, clusters, resamples=100, seed=3)
+    assert found == {name: interval_of_mean(columns[name], clusters, resamples=100, seed=3) for name in "xyz"}
+
+
 # --- reward and metric are one function -------------------------------------------------------------------------------------
 
 PARTS = st.sampled_from(["AU1", "no AU4", "AU12", "AU9", "AU99", "calm"])
@@ -257,5 +270,5 @@ def test_the_size_of_a_benchmark_is_scored_in_seconds() -> None:
     rows = [{**RECORDS[index % 3], "id": str(index), "subject": None} for index in range(count)]
     texts = [COMPLETIONS[index % 5] + " " * (index % 7) for index in range(count)]
     started = time.process_time()
-    evaluate(texts, rows, UNITS, SPACE)
+    evaluate(texts, rows, UNITS, SPACE, compat=True)
     assert time.process_time() - started < 5.0

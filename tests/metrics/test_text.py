@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facial_r1.metrics import rouge
-from facial_r1.metrics.text import rouge_pair, words
+from facial_r1.metrics.text import rouge_pair, rouge_pair_compat, words
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "rouge.json").read_text(encoding="utf-8"))["rows"]
 
 # (rule, reference, prediction, ROUGE-1, ROUGE-2, ROUGE-L)
 BY_HAND = [
@@ -43,6 +48,30 @@ def test_the_mean_over_pairs() -> None:
 
 def test_a_stemmer_is_applied_to_both() -> None:
     assert rouge(["raised brows"], ["raise brow"], stem=lambda word: word[:4]).rouge_1 == 1.0
+
+
+def test_stems_are_compared_by_default() -> None:
+    assert rouge(["raised brows, tightening"], ["raise brow tightened"]).rouge_1 == 1.0
+
+
+def test_without_a_stemmer_words_are_compared_as_they_are() -> None:
+    assert rouge(["raised brows"], ["raise brow"], stem=None).rouge_1 == 0.0
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=[str(index) for index in range(len(GOLDEN))])
+def test_compat_equals_the_rouge_score_package(case: list[Any]) -> None:
+    found = rouge_pair_compat(case[0], case[1])
+    assert (found.rouge_1, found.rouge_2, found.rouge_l) == pytest.approx(case[2:5], abs=1e-11)
+
+
+def test_strict_equals_compat_on_english_without_tags() -> None:
+    for reference, prediction, *_ in GOLDEN:
+        if "<" not in reference + prediction and (reference + prediction).isascii():
+            assert rouge_pair(reference, prediction) == rouge_pair_compat(reference, prediction)
+
+
+def test_letters_with_accents_part_words_in_compat_only() -> None:
+    assert rouge_pair("caf\u00e9", "caf").rouge_1 == 0.0 and rouge_pair_compat("caf\u00e9", "caf").rouge_1 == 1.0
 
 
 def test_words() -> None:

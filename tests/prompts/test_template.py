@@ -35,7 +35,10 @@ def shipped(name: str) -> Prompt:
     return Prompt.from_mapping(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("name", ["facial_r1", "brief"])
+LISTED = ["facial_r1", "facial_r1_sft", "facial_r1_seed", "brief"]
+
+
+@pytest.mark.parametrize("name", LISTED)
 def test_each_shipped_prompt_names_question_labels_and_tags(name: str) -> None:
     text = render(shipped(name), RECORD, SEVEN_EMOTIONS)
     for part in ("What does she feel?", "anger, happiness, sadness, neutral, disgust, surprise, fear", "<think>", "</answer>"):
@@ -46,7 +49,7 @@ def test_brief_has_at_most_sixty_words() -> None:
     assert len(render(shipped("brief"), RECORD, EMOTIONS).split()) <= 60
 
 
-@pytest.mark.parametrize("name", ["facial_r1", "brief"])
+@pytest.mark.parametrize("name", LISTED)
 def test_no_placeholder_and_no_python_object_is_left(name: str) -> None:
     text = render(shipped(name), RECORD, list(EMOTIONS), "labels", vocabulary=["AU4"], issues=["x"], previous="y")
     assert not any(mark in text for mark in ("{", "}", "dict_keys", "['", "None"))
@@ -84,7 +87,7 @@ def test_an_example_that_fits_no_label_is_dropped_with_its_heading() -> None:
     assert "### Example" not in render(shipped("facial_r1"), RECORD, ["sad", "angry"])
 
 
-@pytest.mark.parametrize("name", ["facial_r1", "brief"])
+@pytest.mark.parametrize("name", LISTED)
 def test_without_label_space_the_answer_lists_codes(name: str) -> None:
     text = render(shipped(name), {"AUs": ["AU1"]}, None)
     assert "codes of the action units" in text and "emotion" not in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,21 +24,6 @@ def choose(name: str, value: str, form: str = "filters") -> str:
         f"(() => {{ const box = document.getElementById('{form}').elements.namedItem('{name}'); box.value = {json.dumps(value)};"
         " box.dispatchEvent(new Event('input', {bubbles: true})); return document.getElementById('count').textContent; })()"
     )
-
-
-@pytest.fixture
-def browse(tmp_path: Path) -> Iterator[Open]:
-    opened: list[Browser] = []
-
-    def start(page: Path, width: int = 1400, dark: bool = False) -> Browser:
-        browser = Browser(tmp_path / f"profile{len(opened)}", width, 900, dark)
-        opened.append(browser)
-        browser.open(page)
-        return browser
-
-    yield start
-    for browser in opened:
-        browser.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("width", [1400, 390])

@@ -112,3 +112,29 @@ def test_a_weight_must_be_finite() -> None:
 
 def test_nothing_to_combine() -> None:
     assert rewards.combine({}, {}) == []
+
+
+# --- limit -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("weights", "limit", "can"),
+    [
+        ({"au_compat": 1.0, "accuracy_compat": 1.0, "format_compat": 1.0}, 10.0, False),
+        ({"au_compat": 1.0, "accuracy_compat": 1.0, "format_compat": 1.0}, 3.0, False),
+        ({"au_compat": 1.0, "accuracy_compat": 1.0, "format_compat": 1.0}, 2.9, True),
+        ({"au": 11.0}, 10.0, True),
+        ({"au": -11.0}, 10.0, True),
+        ({"au": 11.0}, None, False),
+        ({"of unknown bound": 1.0}, 10.0, True),
+        ({"of unknown bound": 0.0, "au": 1.0}, 10.0, False),
+    ],
+)
+def test_whether_a_limit_can_bind(weights: dict[str, float], limit: float | None, can: bool) -> None:
+    assert rewards.can_exceed(weights, limit) is can
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds_are_declared_as_tested(name: str) -> None:
+    declared = {entry.name: entry.bound for entry in rewards.describe()}[name]
+    assert declared == max(abs(bound) for bound in BOUNDS[name])

@@ -1,4 +1,4 @@
-"""Every rule of the rewards, strict and as released, with the value that follows from it."""
+"""Every rule of the strict rewards with the value that follows from it; those of the released code are in `test_facial_r1_table`."""
 
 from __future__ import annotations
 
@@ -153,80 +153,6 @@ def test_length_counts_words_without_token_counts() -> None:
 def test_length_bounds_must_make_sense(options: dict[str, int]) -> None:
     with pytest.raises(InputError, match="0 < buffer <= limit"):
         one("length", "x", {}, **options)
-
-
-# --- as released (specification of Facial-R1, sections 4.1 to 4.3) -------------------------------------------------------
-
-AU_COMPAT = [
-    ("4.3: all right is 1", wrap("AU4 AU7"), ["AU4", "AU7"], 1.0),
-    ("4.3: 2 F1 - 1", wrap("AU4"), ["AU4", "AU7"], 1 / 3),
-    ("4.3: no overlap is -1", wrap("AU1"), ["AU4"], -1.0),
-    ("4.3: none named is -1", wrap("a frown"), ["AU4"], -1.0),
-    ("4.3: no annotation is 0", wrap("AU4"), [], 0.0),
-    ("4.3: no annotation, none named is 0", wrap("calm"), [], 0.0),
-    ("4.3: no think block, no units", "AU4<answer>x</answer>", ["AU4"], -1.0),
-    ("4.3: first think block only", "<think>AU1</think>" + wrap("AU4"), ["AU4"], -1.0),
-    ("4.3: think tags in any case", "<THINK>AU4</THINK>", ["AU4"], 1.0),
-    ("4.3: AU<blank>1 is missed", wrap("AU 4"), ["AU4"], -1.0),
-    ("4.3: AU-4 is missed", wrap("AU-4"), ["AU4"], -1.0),
-    ("4.3: the 12 of AU6+12 is missed", wrap("AU6+12"), ["AU6", "AU12"], 1 / 3),
-    ("4.3: AU012 is another token", wrap("AU012"), ["AU12"], -1.0),
-    ("4.3: (au15) counts", wrap("(au15)"), ["AU15"], 1.0),
-    ("4.3: denied mentions count", wrap("no AU4"), ["AU4"], 1.0),
-    ("4.3: annotation is upper-cased", wrap("AU4"), ["au4"], 1.0),
-    ("4.3: units outside the annotated set are punished", wrap("AU12 AU14"), ["AU12"], 1 / 3),
-    ("4.3: units in the answer do not count", wrap("x", "AU4"), ["AU4"], -1.0),
-]
-
-
-@pytest.mark.parametrize(("rule", "completion", "units", "value"), AU_COMPAT, ids=[row[0] for row in AU_COMPAT])
-def test_au_compat(rule: str, completion: str, units: list[str], value: float) -> None:
-    assert one("au_compat", completion, {"AUs": units}) == pytest.approx(value), rule
-
-
-ACCURACY_COMPAT = [
-    ("4.1: equal", wrap("x"), ["anger"], 1.0),
-    ("4.1: wrong", wrap("x", "fear"), ["anger"], 0.0),
-    ("4.1: blanks are stripped", wrap("x", " anger\n"), ["anger"], 1.0),
-    ("4.1: case matters", wrap("x", "Anger"), ["anger"], 0.0),
-    ("4.1: punctuation matters", wrap("x", "anger."), ["anger"], 0.0),
-    ("4.1: two answers in one are wrong", wrap("x", "anger, fear"), ["anger"], 0.0),
-    ("4.1: last answer", "<answer>fear</answer><answer>anger</answer>", ["anger"], 1.0),
-    ("4.1: last answer, the first is right", "<answer>anger</answer><answer>fear</answer>", ["anger"], 0.0),
-    ("4.1: bare word", "anger", ["anger"], 1.0),
-    ("4.1: empty answer", wrap("x", ""), ["anger"], 0.0),
-    ("4.1: only the first label", wrap("x", "fear"), ["anger", "fear"], 0.0),
-    ("4.1: no label is 0.5", wrap("x"), [], 0.5),
-    ("4.1: an empty label is 0.5", wrap("x"), [""], 0.5),
-    ('4.1: a label of the letters of "answer" is 0.5', wrap("x", "awe"), ["awe"], 0.5),
-    ('4.1: "sneer" too', wrap("x", "anger"), ["sneer"], 0.5),
-    ("4.1: reasoning never ends, the answer is read all the same", "<think>x<answer>anger</answer>", ["anger"], 1.0),
-]
-
-
-@pytest.mark.parametrize(("rule", "completion", "labels", "value"), ACCURACY_COMPAT, ids=[row[0] for row in ACCURACY_COMPAT])
-def test_accuracy_compat(rule: str, completion: str, labels: list[str], value: float) -> None:
-    assert one("accuracy_compat", completion, {"labels": labels}) == value, rule
-
-
-FORMAT_COMPAT = [
-    ("4.2: full structure", wrap("x"), 1.0),
-    ("4.2: blanks between", "<think>x</think> \n <answer>y</answer>", 1.0),
-    ("4.2: empty tags pass", wrap("", ""), 1.0),
-    ("4.2: a character in front fails", " " + wrap("x"), 0.0),
-    ("4.2: a final line break fails", wrap("x") + "\n", 0.0),
-    ("4.2: several answers pass", wrap("x") + "<answer>y</answer>", 1.0),
-    ("4.2: text and another reasoning between pass", "<think>a</think>b<think>c</think><answer>d</answer>", 1.0),
-    ("4.2: tags in capitals fail", "<THINK>x</THINK><ANSWER>y</ANSWER>", 0.0),
-    ("4.2: wrong order fails", "<answer>y</answer><think>x</think>", 0.0),
-    ("4.2: reasoning alone fails", "<think>x</think>", 0.0),
-    ("4.2: joint that overlaps the closing tag fails", "<think></think><answer>", 0.0),
-]
-
-
-@pytest.mark.parametrize(("rule", "completion", "value"), FORMAT_COMPAT, ids=[row[0] for row in FORMAT_COMPAT])
-def test_format_compat(rule: str, completion: str, value: float) -> None:
-    assert one("format_compat", completion, {}) == value, rule
 
 
 # --- the files under conf/reward ---------------------------------------------------------------------------------------

@@ -7,19 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from facial_r1.data.images import open_image
 from facial_r1.data.schematic.drawing import draw
 from facial_r1.data.schematic.faces import TEST_PEOPLE, TRAIN_PEOPLE, Face, face
 
 PAPER = (250, 249, 246)
 INK = (38, 38, 46)
 SOFT_INK = (112, 112, 124)
+_FILTER = Image.Resampling.LANCZOS
 ORDER = ("happiness", "surprise", "sadness", "fear", "anger", "disgust", "neutral")
 
 
 def contact_sheet(
-    items: Sequence[Face | Mapping[str, Any]],
+    items: Sequence[Face | Mapping[str, Any] | None],
     columns: int = 7,
     tile: int = 112,
     root: Path | None = None,
@@ -28,7 +30,7 @@ def contact_sheet(
     """Arrange faces row by row, with a caption below each.
 
     Args:
-        items: Faces, which are drawn, or records, whose image files are opened.
+        items: Faces, which are drawn, or records, whose image files are opened (the middle square of each); None leaves a gap.
         columns: Faces in a row.
         tile: Side of a face in the sheet, in pixels before scaling.
         root: Folder that the records' image paths are relative to; the working directory without it.
@@ -44,23 +46,37 @@ def contact_sheet(
     title, small = ImageFont.load_default(12 * scale), ImageFont.load_default(9 * scale)
     mask = _rounded(side, 8 * scale)
     for place, item in enumerate(items):
+        if item is None:
+            continue
         x = gap + (place % columns) * (side + gap)
         y = gap + (place // columns) * (side + caption + gap)
         picture, emotion, units = _content(item, side, root)
         sheet.paste(picture, (x, y), mask)
         middle = x + side / 2
-        pen.text((middle, y + side + 9 * scale), emotion, font=title, fill=INK, anchor="mm")
-        text = " ".join(unit.removeprefix("AU") for unit in units)
-        pen.text((middle, y + side + 22 * scale), f"AU {text}" if text else "no AU", font=small, fill=SOFT_INK, anchor="mm")
+        width = side + gap - 2 * scale
+        pen.text((middle, y + side + 9 * scale), _fitted(emotion, title, width), font=title, fill=INK, anchor="mm")
+        pen.text((middle, y + side + 22 * scale), _fitted(units, small, width), font=small, fill=SOFT_INK, anchor="mm")
     return sheet
 
 
-def _content(item: Face | Mapping[str, Any], side: int, root: Path | None) -> tuple[Image.Image, str, Sequence[str]]:
+def _content(item: Face | Mapping[str, Any], side: int, root: Path | None) -> tuple[Image.Image, str, str]:
+    """Picture, emotion and action units of a tile; no units are named for a face that nobody coded."""
     if isinstance(item, Face):
-        return draw(item, side), item.emotion, item.action_units
-    with Image.open((root or Path()) / item["image"]) as file:
-        picture = file.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
-    return picture, ", ".join(item["labels"]), item["AUs"] or ()
+        return draw(item, side), item.emotion, _units(item.action_units)
+    picture = open_image((root or Path()) / item["image"])
+    coded = item["AUs"] is not None
+    return ImageOps.fit(picture, (side, side), _FILTER), ", ".join(item["labels"]), _units(item["AUs"]) if coded else ""
+
+
+def _units(codes: Sequence[str]) -> str:
+    return " ".join(["AU", *(code.removeprefix("AU") for code in codes)]) if codes else "no AU"
+
+
+def _fitted(text: str, font: Any, width: float) -> str:
+    """`text`, cut at a blank where it is wider than a tile."""
+    while font.getlength(text) > width and " " in text:
+        text = text.removesuffix(" …").rpartition(" ")[0] + " …"
+    return text
 
 
 def _rounded(side: int, radius: int) -> Image.Image:
