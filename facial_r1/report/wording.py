@@ -26,8 +26,18 @@ METRICS: dict[str, tuple[str, str]] = {
     "text/rouge_1": ("ROUGE-1", "words of the reasoning that the reference has too"),
     "text/rouge_2": ("ROUGE-2", "the same of pairs of words"),
     "text/rouge_l": ("ROUGE-L", "overlap of the reasoning with the reference, tags removed"),
-    "text/rege": ("REGE", "reasoning and recognition together"),
+    "text/rege": ("REGE", "reasoning and recognition together, in points (EmoLA)"),
+    "text/rege_re": ("REGE, recognition part", "accuracy or mean F1 as EmoLA's scorer reads it, in points"),
+    "text/rege_ge": ("REGE, generation part", "ROUGE-L as EmoLA's scorer counts it, in points"),
     "text/judge": ("Judge", "score of a language model; failed verdicts are left out and counted"),
+    "text/judge_failed": ("Failed judgements", "share of answers that the judge gave no usable verdict on"),
+    "text/judge_agreement": ("Judges agree", "share of answers that both judges gave the same score"),
+    "wheel/level1/f": ("Wheel F, level 1", "emotion-wheel F over five wheels, from average precision and recall"),
+    "wheel/level1/precision": ("Wheel precision, level 1", "share of the named sectors that are in the truth"),
+    "wheel/level1/recall": ("Wheel recall, level 1", "share of the true sectors that are named"),
+    "wheel/level2/f": ("Wheel F, level 2", "the same on the finer sectors"),
+    "wheel/hit": ("Hit rate", "share of clips whose only emotion is among the named ones"),
+    "sentiment/waf": ("Sentiment WAF", "F1 of positive and negative, weighted by their frequency"),
     "reward/mean": ("Mean reward", "weighted sum of the rewards the policy is trained on"),
     "reward/au": ("AU reward", "F1 of each answer's set of action units, mean over faces"),
     "reward/accuracy": ("Accuracy reward", "1 when the emotion is right"),
@@ -79,7 +89,23 @@ def metric_label(name: str) -> str:
         return f"Recall of {name.removeprefix('emotion/recall/')}"
     if name.startswith("au/f1/"):
         return f"F1 of {name.removeprefix('au/f1/')}"
+    if name.startswith("compat/"):
+        return f"{metric_label(name.removeprefix('compat/'))}, as published"
+    if match := _FERBENCH.fullmatch(name):
+        mode = {"compat": ", as published", "strict": ", strict", None: ""}[match["mode"]]
+        return f"{_SETS.get(match['set'], match['set'])}: {match['figure'].replace('_', ' ')}{mode}"
     return name
+
+
+_FERBENCH = re.compile(r"ferbench/(?P<set>[^/]+)/(?:(?P<mode>compat|strict)/)?(?P<figure>[^/]+)")
+_SETS = {
+    "affectnet": "AffectNet",
+    "rafdb": "RAF-DB",
+    "ferplus": "FER+",
+    "sfew": "SFEW 2.0",
+    "pooled": "FERBench, pooled",
+    "mean": "FERBench, mean of the sets",
+}
 
 
 def model_label(name: str) -> str:
@@ -135,7 +161,10 @@ _DETAILS = (
 
 def is_detail(name: str) -> bool:
     """Whether a metric stays out of the first table: those of one emotion or action unit, and variants of others."""
-    return name in _DETAILS or name.startswith(("au/f1/", "emotion/recall/"))
+    plain = name.removeprefix("compat/")
+    if match := _FERBENCH.fullmatch(name):
+        return match["figure"] not in ("accuracy", "macro_f1")
+    return plain in _DETAILS or plain.startswith(("au/f1/", "emotion/recall/", "folds/"))
 
 
 def is_better(name: str, difference: float) -> bool:
@@ -146,7 +175,12 @@ def is_better(name: str, difference: float) -> bool:
 def in_order(names: Iterable[str]) -> list[str]:
     """Metric names in the order of `METRICS`, then the others by name."""
     rank = {name: index for index, name in enumerate(METRICS)}
-    return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), au_number(name), name))
+
+    def key(name: str) -> tuple[int, bool, int, str]:
+        plain = name.removeprefix("compat/")  # stands right behind its strict twin
+        return rank.get(plain, len(rank)), name != plain, au_number(name), name
+
+    return sorted(set(names), key=key)
 
 
 def au_number(name: str) -> int:
