@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a chec
 
 from facial_r1.training.shared_prompt import Group, block_attention, pack
 
+KINDS = ("forward", "forward and backward")
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -94,20 +95,29 @@ def main() -> None:
     shapes = [(1, heads, rows, options.size) for heads in (options.heads, options.kv_heads, options.kv_heads)]
     inputs = [torch.randn(shape, device=device, dtype=dtype) for shape in shapes]
     results: dict[str, dict[str, Any]] = {}
+    runs: list[tuple[dict[str, Any], Callable[[], Tensor]]] = []
     expected: Tensor | None = None
     for name, attention in layouts(options, device, rows).items():
-        found: dict[str, Any] = {}
-        for kind in ("forward", "forward and backward"):
-            run = once(attention, inputs, backward=kind != "forward")
+        found = results[name] = {}
+        for kind in KINDS:
+            run = once(attention, inputs, backward=kind != KINDS[0])
             try:
                 out = run()
             except Exception as error:  # what a platform lacks is a result, too
                 found[kind] = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"}
+                torch._dynamo.reset()  # what could not be compiled would not be tried again
                 continue
             expected = out if expected is None else expected
             found.setdefault("difference", float((out - expected).abs().max()))
-            found[kind] = measure(run, device, options.repeats)
-        results[name] = found
+            found[kind] = {"ms": []}
+            runs.append((found[kind], run))
+    for _, run in runs:
+        run()
+    for _ in range(options.repeats):  # in turn, so that what else the machine does falls on all
+        for found, run in runs:
+            found["ms"].append(measure(found, run, device))
+    for found, _ in runs:
+        found |= {"median_ms": statistics.median(found["ms"]), "least_ms": min(found["ms"])}
     show(results)
     print(json.dumps({"arguments": vars(options), "torch": torch.__version__, "results": results}))
 
@@ -133,33 +143,28 @@ def once(attention: Attention, inputs: list[Tensor], backward: bool) -> Callable
     return both
 
 
-def measure(run: Callable[[], Tensor], device: torch.device, repeats: int) -> dict[str, float]:
-    """Median and least milliseconds; on a GPU also the peak of memory beyond what was there, MiB."""
+def measure(found: dict[str, Any], run: Callable[[], Tensor], device: torch.device) -> float:
+    """Milliseconds of one run; on a GPU `found` also gets the peak of memory beyond what was there, MiB."""
     on_gpu = device.type == "cuda"
-    times = []
     if on_gpu:
         torch.cuda.synchronize()
         held = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        if on_gpu:
-            torch.cuda.synchronize()
-        times.append(1e3 * (time.perf_counter() - start))
-    found = {"median_ms": statistics.median(times), "least_ms": min(times)}
+    start = time.perf_counter()
+    run()
     if on_gpu:
+        torch.cuda.synchronize()
         found["peak_mib"] = (torch.cuda.max_memory_allocated() - held) / 2**20
-    return found
+    return 1e3 * (time.perf_counter() - start)
 
 
 def show(results: dict[str, dict[str, Any]]) -> None:
-    """A table for people."""
+    """A table for people: median (least)."""
     print("| layout | forward, ms | forward and backward, ms | largest difference |\n|---|---|---|---|")
     for name, found in results.items():
         cells = [
-            f"{found[kind]['median_ms']:.1f}" if "median_ms" in found[kind] else found[kind]["error"]
-            for kind in ("forward", "forward and backward")
+            f"{found[kind]['median_ms']:.1f} ({found[kind]['least_ms']:.1f})" if "ms" in found[kind] else found[kind]["error"]
+            for kind in KINDS
         ]
         difference = f"{found['difference']:.1e}" if "difference" in found else "-"
         print(f"| {name} | {' | '.join(cells)} | {difference} |")

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 _strict = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
@@ -22,6 +22,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(gt=0)] | Annotated[int, Field(ge=1)] | None
+Balance = Literal["action_units", "labels"]
 
 
 # --- model ---------------------------------------------------------------------------------------------------
@@ -105,17 +106,6 @@ class Model:
 
 
 @dataclass(config=_strict)
-class Source:
-    """One part of a mix: files, where their images are, how many rows, how often."""
-
-    files: list[str]
-    images: list[str] = Field(default_factory=list)
-    amount: Amount = None
-    weight: PositiveFloat = 1.0
-    split: str | None = None
-
-
-@dataclass(config=_strict)
 class Split:
     """How a test part is cut off when the files name none."""
 
@@ -162,6 +152,44 @@ class Protocol:
 
 
 @dataclass(config=_strict)
+class Source:
+    """One part of a mix: files and where their images are, or a dataset in its owner's folder; how many rows, how often."""
+
+    files: list[str] = Field(default_factory=list)
+    images: list[str] = Field(default_factory=list)
+    source: str | None = None
+    root: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    fold: NonNegativeInt | None = None
+    protocol: Protocol | None = None
+    amount: Amount = None
+    test_amount: Amount = None
+    weight: PositiveFloat = 1.0
+    balance: Balance | None = None
+    repeats: bool = False
+    split: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.files) == bool(self.source):
+            raise ValueError("give files=[rows.jsonl], or source=<dataset> with root=<its owner's folder>, one of the two")
+        given = [name for name in ("root", "options", "fold") if getattr(self, name) not in (None, {})]
+        if self.files and given:
+            raise ValueError(f"{given[0]} is for a dataset in its owner's folder, source=<dataset>; files need none")
+        if self.balance and self.amount is None:
+            raise ValueError(f"balance={self.balance} needs an amount: all rows are as unbalanced as they are")
+        if self.repeats and not self.balance:
+            raise ValueError("repeats=true is for balance=action_units or labels; weight=2 takes each row twice")
+
+
+def _named(sources: Any) -> Any:
+    """Sources by name as a list; one that is null is left out."""
+    if not isinstance(sources, dict):
+        return sources
+    return [{"name": str(name), **one} if isinstance(one, dict) else one for name, one in sources.items() if one is not None]
+
+
+@dataclass(config=_strict)
 class Data:
     """Which records, how many, from where."""
 
@@ -171,9 +199,13 @@ class Data:
     images: list[str] | str = Field(default_factory=list)
     test_files: list[str] | str = Field(default_factory=list)
     test_images: list[str] | str = Field(default_factory=list)
-    sources: list[Source] = Field(default_factory=list)
+    sources: Annotated[list[Source], BeforeValidator(_named)] = Field(default_factory=list)
     amount: Amount = None
+    balance: Balance | None = None
+    repeats: bool = False
     test_amount: Amount = None
+    leaks: Literal["exact", "perceptual"] = "exact"
+    deduplicate: bool = False
     descriptions: list[str] = Field(default_factory=list)
     on_error: Literal["fail", "skip"] = "fail"
     split: Split = Field(default_factory=Split)
@@ -206,9 +238,14 @@ class Data:
             given = [name for name in ("files", "test_files", "sources") if getattr(self, name)]
             if given:
                 raise ValueError(
-                    f"data={self.name} reads its own folder and takes no data.{given[0]}: mix datasets by preparing each "
-                    "(stage=prepare) and naming the JSONL files it wrote to data=jsonl"
+                    f"data={self.name} reads its own folder and takes no data.{given[0]}: datasets are mixed with data=mix, which "
+                    "names each in data.sources"
                 )
+        if self.repeats and not self.balance:
+            raise ValueError("repeats=true is for balance=action_units or labels; weights of data.sources repeat all rows")
+        owned = [one for one in self.sources if one.source]
+        if owned and not self.root and not all(Path(one.root or "").is_absolute() for one in owned):
+            raise ValueError(f"data={self.name} needs the folder that holds the folders of its datasets: data.root=/path/to/datasets")
 
 
 # --- prompt, reward, generation ------------------------------------------------------------------------------

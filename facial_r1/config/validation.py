@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from facial_r1.config.schema import STAGES, Job
+from facial_r1.config.schema import STAGES, Job, Source
 from facial_r1.config.suggest import did_you_mean
 from facial_r1.errors import InputError
 
@@ -40,14 +40,18 @@ def known_keys(path: tuple[str, ...], tree: Mapping[str, Any]) -> list[str]:
     """Field names of the configuration object at `path` (for suggestions); empty when `path` is free-form."""
     cls: Any = Job
     here: Any = tree
-    for part in path:
+    for place, part in enumerate(path):
         here = here.get(part) if isinstance(here, Mapping) else None
+        if path[place - 1] == "sources" and cls is Source:  # the name or number of one
+            continue
         if cls is Job and part == "stage":
             cls = STAGES.get(str(here.get("name")) if isinstance(here, Mapping) else "")
         else:
             cls = _dataclass_in(get_type_hints(cls).get(part)) if dataclasses.is_dataclass(cls) else None
         if cls is None:
             return []
+    if cls is Source and path[-1] == "sources":
+        return list(here) if isinstance(here, Mapping) else []
     return [field.name for field in _fields(cls)]
 
 
@@ -69,6 +73,8 @@ def _explain(item: Any, tree: Mapping[str, Any]) -> str:
     if len(parts) > 1 and parts[0] == "stage" and parts[1] in STAGES:
         parts.pop(1)  # pydantic names the chosen member of the union
     parts = [part for part in parts if not part.startswith(("constrained-", "function-"))]
+    if parts[:2] == ["data", "sources"] and len(parts) > 2 and parts[2].isdecimal():
+        parts[2] = _name_of_source(int(parts[2]), tree)
     while parts and parts[-1] in ("int", "float", "str"):
         parts.pop()
     where = ".".join(parts) or "the configuration"
@@ -93,6 +99,15 @@ def _explain(item: Any, tree: Mapping[str, Any]) -> str:
     return f"{where}={value}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
+def _name_of_source(place: int, tree: Mapping[str, Any]) -> str:
+    """What the user calls a source of a mix: its name where there are names, else its number."""
+    data = tree.get("data")
+    sources = data.get("sources") if isinstance(data, Mapping) else None
+    if not isinstance(sources, Mapping):
+        return str(place)
+    return str([name for name, one in sources.items() if one is not None][place])
+
+
 def _headline(lines: list[str]) -> str:
     if len(lines) == 1:
         return f"configuration: {lines[0]}"
@@ -110,7 +125,7 @@ def _check_rewards(job: Job) -> None:
 
 def _check_data(job: Job) -> None:
     """Names that only the data modules know; checked here so that a job is refused before anything else is done for it."""
-    if job.data.kind == "source" or job.data.fold is not None:
+    if job.data.kind == "source" or job.data.fold is not None or job.data.sources:
         from facial_r1.data.load import check_settings
 
         check_settings(job.data)

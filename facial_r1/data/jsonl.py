@@ -63,24 +63,35 @@ def load_records(
 
 def load_pairs(
     pairs: Sequence[tuple[Path, Path | None]],
-    rules: Protocol,
+    rules: Protocol | Sequence[Protocol],
     on_error: Literal["fail", "skip"] = "fail",
     require: Collection[str] = ("image",),
     split: str | None = None,
     check_images: bool = True,
+    checked: Collection[Path] = (),
 ) -> Records:
-    """`load_records` for absolute files, each with its image folder or None."""
+    """`load_records` for absolute files, each with its image folder or None.
+
+    Args:
+        rules: One protocol for all files, or one a file.
+        checked: Files whose images were looked at when the file was written: they are not looked at again.
+    """
     unknown = [name for name in require if name not in REQUIRABLE]
     if unknown or on_error not in ("fail", "skip"):
         raise ValueError(f"require={list(require)}, on_error={on_error!r}: require may name {REQUIRABLE}")
-    loaded = [_read_file(path, folder, rules, require, split, check_images) for path, folder in pairs]
+    each = [rules] * len(pairs) if isinstance(rules, Protocol) else list(rules)
+    loaded = [
+        _read_file(path, folder, own, require, split, check_images and path not in checked)
+        for (path, folder), own in zip(pairs, each, strict=True)
+    ]
     fail([problem for part in loaded for problem in part.problems if problem.whole_file])
     records = [record for part in loaded for record in part.records]
     problems = [problem for part in loaded for problem in part.problems]
     notes = [note for part in loaded for note in part.notes]
     digests: dict[str, str] = {}
     if check_images:
-        digests, bad = verify_images(records)
+        known = {str(path) for path in checked}
+        digests, bad = verify_images([record for record in records if place(record)[0] not in known] if known else records)
         problems += bad
         records = _without(records, bad)
     records, duplicates, renamed = unique_ids(records)

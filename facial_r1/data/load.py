@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facial_r1.data.balance import By
 from facial_r1.data.convert import stem
-from facial_r1.data.drawn import drawn_faces
+from facial_r1.data.drawn import cache_folder, drawn_faces
 from facial_r1.data.identity import place
-from facial_r1.data.jsonl import load_pairs, pair_folders, split_paths
+from facial_r1.data.jsonl import load_pairs, pair_folders, split_paths, verify_images
+from facial_r1.data.leaks import Leak, describe_leaks, find_leaks, without_leaks
 from facial_r1.data.mixture import Mixture, Part, mix
-from facial_r1.data.problems import Problem, skipped_rows
+from facial_r1.data.owned import check_entry, entry_name, joint_protocol, named, prepare_entries, protocol_of
+from facial_r1.data.problems import Problem, fail, skipped_rows
 from facial_r1.data.protocol import Protocol, load_protocol
 from facial_r1.data.record import Record
 from facial_r1.data.records import Records
@@ -35,10 +38,13 @@ class Data:
 
     Attributes:
         train, test: rows of each side; empty for a side that was not asked for.
-        protocol: label space, action units and scoring rules.
+        protocol: label space, action units and scoring rules; of a mix of several protocols, what they say together.
         problems: bad rows that were left out under `data.on_error=skip`, with file, line, field, reason and
             fix.
         notes: what the user should know, each one line, for example rows without a subject.
+        protocols: in a mix of several protocols, that of each dataset, by the name on its rows.
+        leaks: images of the test side that training shows, or showed before `data.deduplicate` left their rows out.
+        deduplicated: how many train rows were left out for that.
     """
 
     train: Mixture
@@ -46,6 +52,18 @@ class Data:
     protocol: Protocol
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    protocols: Mapping[str, Protocol] = field(default_factory=dict)
+    leaks: list[Leak] = field(default_factory=list)
+    deduplicated: int = 0
+
+    def protocol_of(self, record: Record) -> Protocol:
+        """The protocol that `record` is asked and scored by: its dataset's own in a mix."""
+        return self.protocols.get(record.dataset, self.protocol)
+
+    @property
+    def annotated(self) -> dict[str, tuple[str, ...]]:
+        """The action units that each dataset of a mix annotates, where it names them; empty for anything but a mix."""
+        return {dataset: rules.action_units for dataset, rules in self.protocols.items() if rules.action_units}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -61,12 +79,32 @@ class Data:
 
 @dataclass(frozen=True)
 class _Source:
-    """Files that share an amount, a weight and a side."""
+    """Files that share an amount, a weight, a side and a protocol.
+
+    Attributes:
+        files: each with its image folder or None.
+        entry: its place in `data.sources`, where it has one; the files of an owner's set are several sources of one entry.
+        rules: its own protocol; None where that of the whole holds.
+        owned: whether the files are a prepared set, whose images were looked at when it was prepared.
+        name: shown in tables; None takes the names of the files.
+    """
 
     files: list[tuple[Path, Path | None]]
     amount: Amount = None
     weight: float = 1.0
     split: str | None = None
+    test_amount: Amount = None
+    balance: By | None = None
+    repeats: bool = False
+    entry: int | None = None
+    rules: Protocol | None = None
+    owned: bool = False
+    name: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are rows of an owner who names no sides: they are divided among themselves."""
+        return self.owned and self.split is None
 
 
 def load_data(
@@ -101,24 +139,31 @@ def load_data(
     config = _typed(config)
     rules = load_protocol(config.protocol)
     prepared = _prepared(config, stop) if config.kind == "source" else None
-    sources = _sources(config) if prepared is None else prepared_sources(prepared)
+    entries = prepare_entries(config, stop)
+    sources = prepared_sources(prepared) if prepared is not None else _sources(config, entries)
     own_test = any(source.split == "test" for source in sources)
     groups = {
         "train": [source for source in sources if source.split != "test"],
         "test": [source for source in sources if source.split == "test"],
     }
     # Loaded apart, so that the ids of the test side do not depend on whether the train side is read too.
-    loaded = {
-        side: _read(groups[side] if side in need or not own_test else [], require, rules, config, check_images) for side in SIDES
-    }
+    loaded = {}
+    for side in SIDES:
+        group = groups[side] if side in need or not own_test else [source for source in groups[side] if source.whole]
+        loaded[side] = _read(group, require, rules, config, check_images)
     notes = [] if prepared is None else _notes_on(prepared)
+    notes += [f"{entry_name(config, place)}: {note}" for place, one in entries for note in _notes_on(one)]
     notes += [note for side in SIDES for note in loaded[side].notes]
     train, test = _divide(loaded["train"], groups["train"], config, rules, own_test, notes)
     test += _for_test(loaded["test"], config, notes)
+    protocols = _protocols(config, sources, [*loaded["train"], *loaded["test"]])
+    if protocols:
+        coded = any(record.AUs and not protocols[record.dataset].action_units for side in SIDES for record in loaded[side])
+        rules = joint_protocol(config, [source.rules or rules for source in sources], coded)
     if prepared is not None:
         notes += _unshown(rules, train + test)
     digests = loaded["train"].digests | loaded["test"].digests
-    problems = [] if prepared is None else list(prepared.problems)
+    problems = [problem for one in (prepared, *(one for _, one in entries)) if one is not None for problem in one.problems]
     problems += [problem for side in SIDES for problem in loaded[side].skipped]
     invalid = loaded["train"].invalid_by_file | loaded["test"].invalid_by_file
     mixtures = {}
@@ -128,11 +173,28 @@ def load_data(
         name = "data.amount" if side == "train" else "data.test_amount"
         if side in need and not filled(rows, fields):
             raise InputError(_no_rows(side, config, fields, len(rows)))
-        mixtures[side] = mix(parts, amount if side in need else None, config.seed, fields, digests, name)
-    notes += _overlap(mixtures["train"], mixtures["test"], digests)
+        balance = {"balance": config.balance, "repeats": config.repeats} if side == "train" else {}
+        mixtures[side] = mix(parts, amount if side in need else None, config.seed, fields, digests, name, **balance)
+        notes += mixtures[side].notes
+    if entries and check_images:
+        problems += _look_at_chosen(mixtures, digests, config)
+    leaks = find_leaks(
+        mixtures["train"], mixtures["test"], digests, config.leaks == "perceptual", cache_folder(config.cache) / "fingerprints"
+    )
+    left_out = 0
+    if leaks:
+        clean = mixtures["train"].only({id(record) for record in without_leaks(mixtures["train"], leaks)})
+        shown = len(mixtures["train"]) - len(clean)
+        notes.append(describe_leaks(leaks, shown, config.deduplicate))
+        if config.deduplicate:
+            left_out = shown
+            if not clean:
+                raise InputError(f"data.deduplicate=true: all {shown} train rows show images of the test side; nothing is left")
+            mixtures["train"] = clean
+    notes += _shared_subjects(mixtures["train"], mixtures["test"])
     if problems:
         notes.append(f"{skipped_rows(problems)} bad rows were left out (data.on_error=skip)")
-    return Data(mixtures["train"], mixtures["test"], rules, problems, notes)
+    return Data(mixtures["train"], mixtures["test"], rules, problems, notes, protocols, leaks, left_out)
 
 
 def check_settings(config: DataConfig) -> None:
@@ -148,6 +210,8 @@ def check_settings(config: DataConfig) -> None:
     rules = load_protocol(config.protocol)
     if config.fold is not None:
         by_fold([], rules.folds, config.fold)
+    for number in range(len(config.sources)):
+        check_entry(config, number)
 
 
 def _typed(config: DataConfig | Mapping[str, Any]) -> DataConfig:
@@ -164,7 +228,7 @@ def _typed(config: DataConfig | Mapping[str, Any]) -> DataConfig:
         raise InputError("\n".join(lines)) from error
 
 
-def _sources(config: DataConfig) -> list[_Source]:
+def _sources(config: DataConfig, entries: Sequence[tuple[int, Prepared]]) -> list[_Source]:
     """All sources of the configuration; those of test files have `split="test"`."""
     if config.kind == "schematic":
         folder = drawn_faces(config.schematic, config.cache)
@@ -173,11 +237,27 @@ def _sources(config: DataConfig) -> list[_Source]:
             _Source([(folder / "test.jsonl", folder)], split="test"),
         ]
     sources = _one_a_file(config.files, config.images, "data.files")
+    several = bool(entries) or any(source.protocol is not None for source in config.sources)
+    owned = dict(entries)
     for index, source in enumerate(config.sources):
         if source.split not in (None, *SIDES):
             raise InputError(f"data.sources[{index}].split={source.split}: give train, test or null")
+        facts: dict[str, Any] = {
+            "amount": source.amount,
+            "weight": source.weight,
+            "test_amount": source.test_amount,
+            "balance": source.balance,
+            "repeats": source.repeats,
+            "entry": index,
+            "rules": protocol_of(config, source) if several else None,
+            "name": source.name or source.source,
+        }
+        if index in owned:
+            parts = prepared_sources(owned[index])
+            sources += [replace(part, **facts) for part in parts if source.split is None or part.split in (None, source.split)]
+            continue
         files = pair_folders(source.files, source.images, f"data.sources[{index}].files")
-        sources.append(_Source(files, source.amount, source.weight, source.split))
+        sources.append(_Source(files, split=source.split, **facts))
     _no_file_twice(sources)
     return sources + _one_a_file(config.test_files, config.test_images, "data.test_files", "test")
 
@@ -193,7 +273,9 @@ def prepared_sources(prepared: Prepared) -> list[_Source]:
     """The files of a prepared set, each on the side that its owner put it on; those for validation are on neither."""
     sides = {"train": "train", "test": "test", "all": None}
     return [
-        _Source([(prepared.file(side), prepared.folder)], split=split) for side, split in sides.items() if side in prepared.rows
+        _Source([(prepared.file(side), prepared.folder)], split=split, owned=True)
+        for side, split in sides.items()
+        if side in prepared.rows
     ]
 
 
@@ -245,7 +327,56 @@ def _read(
     pairs = [pair for source in sources for pair in source.files]
     if not pairs:
         return Records([])
-    return load_pairs(pairs, rules, config.on_error, require, check_images=check_images)
+    each = [source.rules or rules for source in sources for _ in source.files]
+    # Of a mix only the chosen rows are looked at: a thousand faces of AffectNet need no look at 290,000.
+    checked = [path for source in sources if source.owned and source.entry is not None for path, _ in source.files]
+    return load_pairs(pairs, each, config.on_error, require, check_images=check_images, checked=checked)
+
+
+def _look_at_chosen(mixtures: dict[str, Mixture], digests: dict[str, str], config: DataConfig) -> list[Problem]:
+    """Check the images of the rows that were chosen and not looked at yet; bad rows are refused or left out.
+
+    Adds to `digests`, and gives the mixtures of both sides what is known then.
+    """
+    fresh = [r for side in mixtures.values() for r in side.unique if any(path not in digests for path in r.images)]
+    more, problems = verify_images(fresh)
+    digests |= more
+    if config.on_error == "fail":
+        fail(problems)
+    bad = {problem.place for problem in problems}
+    for side, mixture in mixtures.items():
+        kept = mixture.only({id(record) for record in mixture if record.source not in bad}) if bad else mixture
+        mixtures[side] = replace(kept, digests=digests)
+    return problems
+
+
+def _protocols(config: DataConfig, sources: Sequence[_Source], records: Sequence[Record]) -> dict[str, Protocol]:
+    """The protocol of each dataset by the name on its rows, where the sources have protocols of their own.
+
+    Raises:
+        InputError: two sources have rows of one dataset and different protocols.
+    """
+    if all(source.rules is None for source in sources):
+        return {}
+    owner = _owners(sources)
+    whole = load_protocol(config.protocol)
+    found: dict[str, tuple[Protocol, _Source]] = {}
+    for record in records:
+        source = owner[place(record)[0]]
+        rules = source.rules or whole
+        known = found.setdefault(record.dataset, (rules, source))
+        if known[0] is not rules and known[0] != rules:
+            names = [f"data.sources.{entry_name(config, s.entry)}" if s.entry is not None else "data" for s in (known[1], source)]
+            raise InputError(
+                f"{' and '.join(names)} both have rows of {record.dataset}, read by the protocols {known[0].name} and {rules.name}: "
+                f"a dataset is asked and scored by one. Leave one of the two out, or set {names[1]}.protocol.name={known[0].name}"
+            )
+    return {dataset: rules for dataset, (rules, _) in found.items()}
+
+
+def _owners(sources: Sequence[_Source]) -> dict[str, _Source]:
+    """The source of each file."""
+    return {str(file): source for source in sources for file, _ in source.files}
 
 
 def _divide(
@@ -259,28 +390,62 @@ def _divide(
     """Train and test rows of the files that are not for testing alone.
 
     Sources that name a side keep all rows on it. Of the others, rows for testing or validation are left out
-    where there are test files; else they are divided, by `data.fold` or as `data.split` says.
+    where there are test files; else they are divided, by `data.fold` or as `data.split` says. A part of a mix
+    whose owner names no sides is divided by itself.
     """
-    owner = {str(file): source for source in sources for file, _ in source.files}
+    owner = _owners(sources)
     fixed: list[Record] = []
     free: list[Record] = []
+    whole: dict[int, list[Record]] = {}
     for record in loaded:
-        (fixed if owner[place(record)[0]].split == "train" else free).append(record)
+        source = owner[place(record)[0]]
+        if source.whole and source.entry is not None:
+            whole.setdefault(source.entry, []).append(record)
+        else:
+            (fixed if source.split == "train" else free).append(record)
+    tests: list[Record] = []
+    for number, rows in whole.items():
+        train, test = _divide_entry(rows, number, config, notes)
+        fixed += train
+        tests += test
     if config.fold is not None and (own_test or not free):
         raise InputError(f"data.fold={config.fold}: the rows have a test side of their own; set data.fold=null")
-    if own_test or not free:
-        return fixed + _leave_out(free, "test", "data.files", notes), []
+    if own_test or tests or not free:
+        return fixed + _leave_out(free, "test", "data.files", notes), tests
     if config.fold is not None:
         divided = by_fold(free, rules.folds, config.fold)
     else:
         divided = divide(free, config.split.by, config.split.test, config.split.seed)
         if rules.folds:
-            notes.append(
-                f"protocol {rules.name} is scored by {len(rules.folds)} folds: data.fold=0 to {len(rules.folds) - 1} choose the "
-                "test side; without it, data.split does"
-            )
+            notes.append(_folds_exist(rules, "data"))
     notes += divided.notes
     return fixed + divided.train, list(divided.test)
+
+
+def _divide_entry(
+    rows: list[Record], number: int, config: DataConfig, notes: list[str]
+) -> tuple[Sequence[Record], Sequence[Record]]:
+    """The sides of a set of a mix whose owner names none: by its `fold`, else as `data.split` says."""
+    entry, name = config.sources[number], entry_name(config, number)
+    if entry.split is not None:
+        return (rows, []) if entry.split == "train" else ([], rows)
+    rules = protocol_of(config, entry)
+    with named(config, number):
+        if entry.fold is not None:
+            divided = by_fold(rows, rules.folds, entry.fold)
+        else:
+            divided = divide(rows, config.split.by, config.split.test, config.split.seed)
+            if rules.folds:
+                notes.append(_folds_exist(rules, f"data.sources.{name}"))
+    notes += [f"{name}: {note}" for note in divided.notes]
+    return divided.train, divided.test
+
+
+def _folds_exist(rules: Protocol, where: str) -> str:
+    return (
+        f"protocol {rules.name} is scored by {len(rules.folds)} folds: {where}.fold=0 to {len(rules.folds) - 1} choose the test "
+        "side; without it, data.split does"
+    )
 
 
 def _for_test(loaded: Records, config: DataConfig, notes: list[str]) -> list[Record]:
@@ -309,39 +474,42 @@ def _parts(
     by_file: dict[str, list[Record]] = {}
     for record in rows:
         by_file.setdefault(place(record)[0], []).append(record)
-    parts = []
+    parts: dict[str, Part] = {}
     for source, name in zip(sources, _names(sources), strict=True):
         files = [str(file) for file, _ in source.files]
         records = [record for file in files for record in by_file.get(file, ())]
         if not records:
             continue
         bad = skipped_rows(problem for problem in problems if problem.file in files)
-        amount, weight = (source.amount, source.weight) if side == "train" else (None, 1.0)
-        parts.append(Part(name, records, amount, weight, bad, sum(invalid.get(file, 0) for file in files)))
-    return parts
+        part = Part(name, records, source.test_amount, 1.0, bad, sum(invalid.get(file, 0) for file in files))
+        if side == "train":
+            part = replace(part, amount=source.amount, weight=source.weight, balance=source.balance, repeats=source.repeats)
+        if name in parts:  # the other files of an owner's set
+            part = replace(parts[name], records=[*parts[name].records, *records])
+        parts[name] = part
+    return list(parts.values())
 
 
 def _names(sources: Sequence[_Source]) -> list[str]:
     names: list[str] = []
+    owned: dict[int, str] = {}
     for source in sources:
-        name = "+".join(stem(file) for file, _ in source.files)
-        number = sum(other == name or other.startswith(f"{name} (") for other in names)
+        name = source.name or "+".join(stem(file) for file, _ in source.files)
+        number = sum(other == name or other.startswith(f"{name} (") for other in {*names})
+        if source.owned and source.entry is not None and source.entry in owned:
+            names.append(owned[source.entry])
+            continue
         names.append(f"{name} ({number + 1})" if number else name)
+        if source.owned and source.entry is not None:
+            owned[source.entry] = names[-1]
     return names
 
 
-def _overlap(train: Mixture, test: Mixture, digests: Mapping[str, str]) -> list[str]:
-    """Notes on images (also copies under another name) and subjects that both sides show."""
-    shown = [{digests.get(path, path): path for record in side for path in record.images} for side in (train, test)]
-    people = [{record.subject for record in side if record.subject is not None} for side in (train, test)]
-    notes = []
-    images = sorted(path for content, path in shown[1].items() if content in shown[0])
-    if images:
-        notes.append(f"{len(images)} images are on the train and the test side, for example {images[0]}")
-    both = sorted(people[0] & people[1])
-    if both:
-        notes.append(f"{len(both)} subjects are on the train and the test side, for example {both[0]}")
-    return notes
+def _shared_subjects(train: Mixture, test: Mixture) -> list[str]:
+    """A note on people whom both sides show; the same name in two datasets is not the same person."""
+    people = [{(record.dataset, record.subject) for record in side if record.subject is not None} for side in (train, test)]
+    both = sorted(name for _, name in people[0] & people[1] if name is not None)
+    return [f"{len(both)} subjects are on the train and the test side, for example {both[0]}"] if both else []
 
 
 def _no_rows(side: str, config: DataConfig, having: Collection[str], available: int) -> str:

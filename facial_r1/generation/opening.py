@@ -28,6 +28,7 @@ class Opening:
         open_image: Opens a picture at the size the model sees.
         source: Folder or hub id of the checkpoint.
         max_length: Longest sequence of the job (`model.max_position`), or None.
+        dtype: Precision for an engine that loads the checkpoint itself; "auto" is what the engine makes of it.
     """
 
     generation: Generation
@@ -36,6 +37,7 @@ class Opening:
     open_image: Callable[[str], Image.Image]
     source: str
     max_length: int | None = None
+    dtype: str = "auto"
 
 
 def open_engine(
@@ -45,13 +47,14 @@ def open_engine(
     open_image: Callable[[str], Image.Image],
     source: str,
     max_length: int | None = None,
+    dtype: str = "auto",
 ) -> Engine:
     """The engine that `generation.name` names. See `Opening` for the arguments.
 
     Raises:
         InputError: There is no engine of that name here, or it cannot start.
     """
-    opening = Opening(generation, model, processor, open_image, source, max_length)
+    opening = Opening(generation, model, processor, open_image, source, max_length, dtype)
     make = ENGINES.get(generation.name)
     if make is None:
         raise InputError(f"generation.name={generation.name}: {did_you_mean(generation.name, list(ENGINES))}")
@@ -79,7 +82,7 @@ def _vllm(opening: Opening) -> Engine:
         opening.open_image,
         settings,
         end_tokens(_Settings(_settings_of(opening)), opening.processor.tokenizer),
-        "auto" if opening.model is None else str(opening.model.dtype).removeprefix("torch."),
+        opening.dtype if opening.model is None else str(opening.model.dtype).removeprefix("torch."),
     )
 
 

@@ -56,6 +56,7 @@ class VLLMEngine:
         self._ends = tuple(ends)
         self._banned = never_sampled(processor.tokenizer, placeholder_tokens(processor.tokenizer))
         self._exact = prompt_batch.supported(processor)
+        self._encoded: list[Prompt] = []
         arguments: dict[str, Any] = {
             "model": source,
             "dtype": dtype,

@@ -45,6 +45,7 @@ def engine_of(context: Context, loaded: Loaded) -> Engine:
         engine: Engine = OpenAIEngine.from_config(generation, loaded.open_image)
     else:
         from facial_r1.generation.opening import open_engine
+        from facial_r1.training.arguments import training_dtype
 
         engine = open_engine(
             generation,
@@ -53,6 +54,7 @@ def engine_of(context: Context, loaded: Loaded) -> Engine:
             loaded.open_image,
             loaded.source,
             context.job.model.max_position,
+            str(training_dtype(context.job)).removeprefix("torch."),
         )
     if not generation.cache:
         return engine
