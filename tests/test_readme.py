@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.command import ROOT, SMALL, facial_r1, run_directory
+from tests.data.sources.emotion_sets import raf_db
+from tests.metrics import ferbench_cases
 
 TEXT = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -46,6 +48,13 @@ def test_the_command_runs(line, tmp_path, face_cache, cold_start):
     extra = [f"output_root={tmp_path}/out", *SMALL, *QUICK.get(stage, [])]
     if settings.get("init_from") == "latest":
         give_a_finished_run(tmp_path / "out", cold_start)
+    if settings.get("data") == "raf_db":
+        raf_db(tmp_path / "RAF-DB")
+        arguments = [item.replace("/datasets", str(tmp_path)) for item in arguments]
+        extra = [item for item in extra if item not in SMALL]
+    if "stage.predictions" in settings:
+        ferbench_cases.write(tmp_path / "results", "rafdb_results.json", ferbench_cases.results("rafdb", 8))
+        extra = [f"output_root={tmp_path}/out"]
     if settings.get("data") == "jsonl":
         write_own_data(tmp_path)
         extra = [f"output_root={tmp_path}/out", *QUICK.get(stage, []), "data.split.test=0.25", f"init_from={cold_start}"]

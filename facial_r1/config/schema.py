@@ -80,6 +80,7 @@ class Instead:
     answer_tokens: PositiveInt | None = None
     synthesis_rows: PositiveInt | None = None
     image_side: PositiveInt | None = None
+    lora: bool | None = None
 
 
 @dataclass(config=_strict)
@@ -125,6 +126,7 @@ class Schematic:
     seed: int = 0
     workers: PositiveInt = 1
     folder: str | None = None
+    vocabulary: Literal["nouns", "open"] = "nouns"
 
 
 @dataclass(config=_strict)
@@ -142,8 +144,13 @@ class Protocol:
     licence: str | None = None
     counts: dict[str, Any] | None = None
     published: list[dict[str, Any]] | None = None
+    wheels: Literal["embedded", "mer2025", "mer2026"] | None = None
+    wheel_root: str | None = None
+    extractor: Literal["list", "llm"] | None = None
 
     def __post_init__(self) -> None:
+        if self.wheels in ("mer2025", "mer2026") and not self.wheel_root:
+            raise ValueError(f"wheels={self.wheels} needs the folder of the released tables: data.protocol.wheel_root=/path/to/emotion_wheel")
         if isinstance(self.labels, str) and self.labels != "none":
             raise ValueError(
                 f"labels={self.labels}: give a list, [{self.labels}, ...]; [] is an open vocabulary, none asks for no emotion, "
@@ -263,24 +270,11 @@ class Prompt:
     retry: str = ""
     labels_style: Literal["list", "dict_keys"] = "list"
     file: str | None = None
+    output: Literal["auto", "think", "direct"] = "auto"
 
     def __post_init__(self) -> None:
         if self.file and not Path(self.file).expanduser().is_file():
             raise ValueError(f"file={self.file}: there is no such file; name a text file with {{Question}} and {{Emotions}}")
-
-
-@dataclass(config=_strict)
-class Reward:
-    """Which rewards, with which weights. Names are those of `facial_r1.rewards`."""
-
-    name: str
-    weights: dict[str, float]
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    limit: PositiveFloat | None = None
-
-    def __post_init__(self) -> None:
-        if not any(weight for weight in self.weights.values()):
-            raise ValueError("every reward weight is zero: give at least one, for example reward.weights.au=1.0")
 
 
 @dataclass(config=_strict)
@@ -320,6 +314,51 @@ class Endpoint:
         if not re.match(r"https?://[^/@\s]+(/|$)", self.base_url):
             raise ValueError("base_url is no http:// or https:// address without a user name, for example http://127.0.0.1:8000/v1")
         self.base_url = re.sub(r"/chat/completions$", "", self.base_url.rstrip("/"))
+
+
+@dataclass(config=_strict)
+class AnswerJudge(Endpoint):
+    """A multimodal model that says which of two answers fits a clip better, for the reward ov_perception."""
+
+    shown: Literal["answer", "completion"] = "answer"
+    orders: Literal[1, 2] = 1
+    max_new_tokens: PositiveInt = 512
+    cache: bool | str = True
+
+
+@dataclass(config=_strict)
+class WordModel(Endpoint):
+    """A language model that names the emotion words of a text, for extractor: llm."""
+
+    max_new_tokens: PositiveInt = 256
+    cache: bool | str = True
+
+
+@dataclass(config=_strict)
+class Reward:
+    """Which rewards, with which weights. Names are those of `facial_r1.rewards`."""
+
+    name: str
+    weights: dict[str, float]
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    limit: PositiveFloat | None = None
+    judge: AnswerJudge = Field(default_factory=AnswerJudge)
+    extractor: WordModel = Field(default_factory=WordModel)
+
+    def __post_init__(self) -> None:
+        if not any(weight for weight in self.weights.values()):
+            raise ValueError("every reward weight is zero: give at least one, for example reward.weights.au=1.0")
+        if "ov_perception" in self.weights and not (self.judge.base_url and self.judge.model):
+            raise ValueError(
+                "weights.ov_perception needs a multimodal model that compares answers: reward.judge.base_url=http://127.0.0.1:8001/v1 "
+                "reward.judge.model=Qwen/Qwen2.5-Omni-7B. Or take it out: ~reward.weights.ov_perception"
+            )
+        asking = [name for name, options in self.options.items() if options.get("extractor") == "llm"]
+        if asking and not (self.extractor.base_url and self.extractor.model):
+            raise ValueError(
+                f"options.{asking[0]}.extractor=llm needs a language model: reward.extractor.base_url=http://127.0.0.1:8001/v1 "
+                "reward.extractor.model=Qwen/Qwen2.5-7B-Instruct. Or leave it at dictionary"
+            )
 
 
 @dataclass(config=_strict)

@@ -28,7 +28,8 @@ def drawn_faces(settings: Schematic, cache: str | None = None) -> Path:
     Processes that ask at the same time draw once: the others wait. What a killed process left is drawn again.
 
     Args:
-        settings: counts, size and seed; `folder` overrides the place in the cache.
+        settings: counts, size and seed; `folder` overrides the place in the cache. With `vocabulary: open` the folder returned
+            is another, beside that of the pictures, with rows that carry emotion words and transcripts.
 
     Raises:
         InputError: impossible settings, a folder that holds something else, or one that cannot be written.
@@ -62,6 +63,11 @@ def drawn_faces(settings: Schematic, cache: str | None = None) -> Path:
                 workers=settings.workers,
                 progress=drawn,
             )
+            if settings.vocabulary == "open":
+                from facial_r1.data.schematic.open_vocabulary import VERSION as WORDING
+                from facial_r1.data.schematic.open_vocabulary import write_open
+
+                return write_open(folder, folder.with_name(f"{folder.name}-open{WORDING}"), settings.seed)
     except OSError as error:
         raise InputError(
             f"the drawn faces cannot be written to {folder}: {error.strerror or error}. "

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facial_r1.data.balance import By
-from facial_r1.data.convert import stem
-from facial_r1.data.drawn import cache_folder, drawn_faces
+from facial_r1.data.drawn import cache_folder
+from facial_r1.data.files import SIDES, Files, files_of, owners, parts_of, prepared_files
 from facial_r1.data.identity import place
-from facial_r1.data.jsonl import load_pairs, pair_folders, split_paths, verify_images
+from facial_r1.data.jsonl import load_pairs, verify_images
 from facial_r1.data.leaks import Leak, describe_leaks, find_leaks, without_leaks
-from facial_r1.data.mixture import Mixture, Part, mix
-from facial_r1.data.owned import check_entry, entry_name, joint_protocol, named, prepare_entries, protocol_of
+from facial_r1.data.mixture import Mixture, mix
+from facial_r1.data.owned import check_entry, entry_name, joint_protocol, prepare_entries
 from facial_r1.data.problems import Problem, fail, skipped_rows
 from facial_r1.data.protocol import Protocol, load_protocol
 from facial_r1.data.record import Record
 from facial_r1.data.records import Records
-from facial_r1.data.selection import Amount, by_fold, divide, filled, split_side
+from facial_r1.data.selection import by_fold, filled
+from facial_r1.data.sides import divide_files, for_test
 from facial_r1.errors import InputError
 
 if TYPE_CHECKING:
     from facial_r1.config.schema import Data as DataConfig
     from facial_r1.data.prepared import Prepared
-
-SIDES = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -77,36 +73,6 @@ class Data:
         return "\n".join(parts)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Files that share an amount, a weight, a side and a protocol.
-
-    Attributes:
-        files: each with its image folder or None.
-        entry: its place in `data.sources`, where it has one; the files of an owner's set are several sources of one entry.
-        rules: its own protocol; None where that of the whole holds.
-        owned: whether the files are a prepared set, whose images were looked at when it was prepared.
-        name: shown in tables; None takes the names of the files.
-    """
-
-    files: list[tuple[Path, Path | None]]
-    amount: Amount = None
-    weight: float = 1.0
-    split: str | None = None
-    test_amount: Amount = None
-    balance: By | None = None
-    repeats: bool = False
-    entry: int | None = None
-    rules: Protocol | None = None
-    owned: bool = False
-    name: str | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether these are rows of an owner who names no sides: they are divided among themselves."""
-        return self.owned and self.split is None
-
-
 def load_data(
     config: DataConfig | Mapping[str, Any],
     *,
@@ -140,7 +106,7 @@ def load_data(
     rules = load_protocol(config.protocol)
     prepared = _prepared(config, stop) if config.kind == "source" else None
     entries = prepare_entries(config, stop)
-    sources = prepared_sources(prepared) if prepared is not None else _sources(config, entries)
+    sources = prepared_files(prepared) if prepared is not None else files_of(config, entries)
     own_test = any(source.split == "test" for source in sources)
     groups = {
         "train": [source for source in sources if source.split != "test"],
@@ -154,8 +120,8 @@ def load_data(
     notes = [] if prepared is None else _notes_on(prepared)
     notes += [f"{entry_name(config, place)}: {note}" for place, one in entries for note in _notes_on(one)]
     notes += [note for side in SIDES for note in loaded[side].notes]
-    train, test = _divide(loaded["train"], groups["train"], config, rules, own_test, notes)
-    test += _for_test(loaded["test"], config, notes)
+    train, test = divide_files(loaded["train"], groups["train"], config, rules, own_test, notes)
+    test += for_test(loaded["test"], config, notes)
     protocols = _protocols(config, sources, [*loaded["train"], *loaded["test"]])
     if protocols:
         coded = any(record.AUs and not protocols[record.dataset].action_units for side in SIDES for record in loaded[side])
@@ -169,29 +135,17 @@ def load_data(
     mixtures = {}
     for side, rows, amount in (("train", train, config.amount), ("test", test, config.test_amount)):
         fields = (having or {}).get(side, ())
-        parts = _parts(sources, rows if side in need else [], problems, invalid, side)
+        parts = parts_of(sources, rows if side in need else [], problems, invalid, side)
         name = "data.amount" if side == "train" else "data.test_amount"
         if side in need and not filled(rows, fields):
             raise InputError(_no_rows(side, config, fields, len(rows)))
-        balance = {"balance": config.balance, "repeats": config.repeats} if side == "train" else {}
-        mixtures[side] = mix(parts, amount if side in need else None, config.seed, fields, digests, name, **balance)
+        balance = config.balance if side == "train" else None
+        mixtures[side] = mix(parts, amount if side in need else None, config.seed, fields, digests, name, balance, config.repeats)
         notes += mixtures[side].notes
     if entries and check_images:
         problems += _look_at_chosen(mixtures, digests, config)
-    leaks = find_leaks(
-        mixtures["train"], mixtures["test"], digests, config.leaks == "perceptual", cache_folder(config.cache) / "fingerprints"
-    )
-    left_out = 0
-    if leaks:
-        clean = mixtures["train"].only({id(record) for record in without_leaks(mixtures["train"], leaks)})
-        shown = len(mixtures["train"]) - len(clean)
-        notes.append(describe_leaks(leaks, shown, config.deduplicate))
-        if config.deduplicate:
-            left_out = shown
-            if not clean:
-                raise InputError(f"data.deduplicate=true: all {shown} train rows show images of the test side; nothing is left")
-            mixtures["train"] = clean
-    notes += _shared_subjects(mixtures["train"], mixtures["test"])
+    leaks, left_out = _compare_sides(mixtures, digests, config, notes)
+    notes += _shared_subjects(mixtures["train"], mixtures["test"], bool(protocols))
     if problems:
         notes.append(f"{skipped_rows(problems)} bad rows were left out (data.on_error=skip)")
     return Data(mixtures["train"], mixtures["test"], rules, problems, notes, protocols, leaks, left_out)
@@ -228,55 +182,11 @@ def _typed(config: DataConfig | Mapping[str, Any]) -> DataConfig:
         raise InputError("\n".join(lines)) from error
 
 
-def _sources(config: DataConfig, entries: Sequence[tuple[int, Prepared]]) -> list[_Source]:
-    """All sources of the configuration; those of test files have `split="test"`."""
-    if config.kind == "schematic":
-        folder = drawn_faces(config.schematic, config.cache)
-        return [
-            _Source([(folder / "train.jsonl", folder)], split="train"),
-            _Source([(folder / "test.jsonl", folder)], split="test"),
-        ]
-    sources = _one_a_file(config.files, config.images, "data.files")
-    several = bool(entries) or any(source.protocol is not None for source in config.sources)
-    owned = dict(entries)
-    for index, source in enumerate(config.sources):
-        if source.split not in (None, *SIDES):
-            raise InputError(f"data.sources[{index}].split={source.split}: give train, test or null")
-        facts: dict[str, Any] = {
-            "amount": source.amount,
-            "weight": source.weight,
-            "test_amount": source.test_amount,
-            "balance": source.balance,
-            "repeats": source.repeats,
-            "entry": index,
-            "rules": protocol_of(config, source) if several else None,
-            "name": source.name or source.source,
-        }
-        if index in owned:
-            parts = prepared_sources(owned[index])
-            sources += [replace(part, **facts) for part in parts if source.split is None or part.split in (None, source.split)]
-            continue
-        files = pair_folders(source.files, source.images, f"data.sources[{index}].files")
-        sources.append(_Source(files, split=source.split, **facts))
-    _no_file_twice(sources)
-    return sources + _one_a_file(config.test_files, config.test_images, "data.test_files", "test")
-
-
 def _prepared(config: DataConfig, stop: Callable[[], None]) -> Prepared:
     # Imports every reader; data from files needs none of them.
     from facial_r1.data.prepared import prepare_source
 
     return prepare_source(config, stop)
-
-
-def prepared_sources(prepared: Prepared) -> list[_Source]:
-    """The files of a prepared set, each on the side that its owner put it on; those for validation are on neither."""
-    sides = {"train": "train", "test": "test", "all": None}
-    return [
-        _Source([(prepared.file(side), prepared.folder)], split=split, owned=True)
-        for side, split in sides.items()
-        if side in prepared.rows
-    ]
 
 
 def _notes_on(prepared: Prepared) -> list[str]:
@@ -298,27 +208,8 @@ def _unshown(rules: Protocol, records: Sequence[Record]) -> list[str]:
     return [f"no row shows {', '.join(missing)}, which protocol {rules.name} has among its labels"]
 
 
-def _one_a_file(files: Any, images: Any, name: str, split: str | None = None) -> list[_Source]:
-    if not split_paths(files):
-        if split_paths(images):
-            folder = name.replace("files", "images")
-            raise InputError(f"{folder} is given but {name} is empty: give one file for each folder")
-        return []
-    return [_Source([pair], split=split) for pair in pair_folders(files, images, name)]
-
-
-def _no_file_twice(sources: Sequence[_Source]) -> None:
-    counts = Counter(file for source in sources for file, _ in source.files)
-    twice = [file for file, count in counts.items() if count > 1]
-    if twice:
-        raise InputError(
-            f"{twice[0]} is named by two sources of data: name it once; weight=2 repeats its rows, "
-            "and the field split of its rows, or data.split, divides them"
-        )
-
-
 def _read(
-    sources: Sequence[_Source],
+    sources: Sequence[Files],
     require: Collection[str],
     rules: Protocol,
     config: DataConfig,
@@ -350,7 +241,26 @@ def _look_at_chosen(mixtures: dict[str, Mixture], digests: dict[str, str], confi
     return problems
 
 
-def _protocols(config: DataConfig, sources: Sequence[_Source], records: Sequence[Record]) -> dict[str, Protocol]:
+def _compare_sides(
+    mixtures: dict[str, Mixture], digests: Mapping[str, str], config: DataConfig, notes: list[str]
+) -> tuple[list[Leak], int]:
+    """Images that both sides show, and how many train rows were left out for that (`data.deduplicate`)."""
+    train, test = mixtures["train"], mixtures["test"]
+    leaks = find_leaks(train, test, digests, config.leaks == "perceptual", cache_folder(config.cache) / "fingerprints")
+    if not leaks:
+        return [], 0
+    clean = train.only({id(record) for record in without_leaks(train, leaks)})
+    shown = len(train) - len(clean)
+    notes.append(describe_leaks(leaks, shown, config.deduplicate))
+    if not config.deduplicate:
+        return leaks, 0
+    if not clean:
+        raise InputError(f"data.deduplicate=true: all {shown} train rows show images of the test side; nothing is left")
+    mixtures["train"] = clean
+    return leaks, shown
+
+
+def _protocols(config: DataConfig, sources: Sequence[Files], records: Sequence[Record]) -> dict[str, Protocol]:
     """The protocol of each dataset by the name on its rows, where the sources have protocols of their own.
 
     Raises:
@@ -358,9 +268,9 @@ def _protocols(config: DataConfig, sources: Sequence[_Source], records: Sequence
     """
     if all(source.rules is None for source in sources):
         return {}
-    owner = _owners(sources)
+    owner = owners(sources)
     whole = load_protocol(config.protocol)
-    found: dict[str, tuple[Protocol, _Source]] = {}
+    found: dict[str, tuple[Protocol, Files]] = {}
     for record in records:
         source = owner[place(record)[0]]
         rules = source.rules or whole
@@ -374,140 +284,12 @@ def _protocols(config: DataConfig, sources: Sequence[_Source], records: Sequence
     return {dataset: rules for dataset, (rules, _) in found.items()}
 
 
-def _owners(sources: Sequence[_Source]) -> dict[str, _Source]:
-    """The source of each file."""
-    return {str(file): source for source in sources for file, _ in source.files}
-
-
-def _divide(
-    loaded: Records,
-    sources: Sequence[_Source],
-    config: DataConfig,
-    rules: Protocol,
-    own_test: bool,
-    notes: list[str],
-) -> tuple[list[Record], list[Record]]:
-    """Train and test rows of the files that are not for testing alone.
-
-    Sources that name a side keep all rows on it. Of the others, rows for testing or validation are left out
-    where there are test files; else they are divided, by `data.fold` or as `data.split` says. A part of a mix
-    whose owner names no sides is divided by itself.
-    """
-    owner = _owners(sources)
-    fixed: list[Record] = []
-    free: list[Record] = []
-    whole: dict[int, list[Record]] = {}
-    for record in loaded:
-        source = owner[place(record)[0]]
-        if source.whole and source.entry is not None:
-            whole.setdefault(source.entry, []).append(record)
-        else:
-            (fixed if source.split == "train" else free).append(record)
-    tests: list[Record] = []
-    for number, rows in whole.items():
-        train, test = _divide_entry(rows, number, config, notes)
-        fixed += train
-        tests += test
-    if config.fold is not None and (own_test or not free):
-        raise InputError(f"data.fold={config.fold}: the rows have a test side of their own; set data.fold=null")
-    if own_test or tests or not free:
-        return fixed + _leave_out(free, "test", "data.files", notes), tests
-    if config.fold is not None:
-        divided = by_fold(free, rules.folds, config.fold)
-    else:
-        divided = divide(free, config.split.by, config.split.test, config.split.seed)
-        if rules.folds:
-            notes.append(_folds_exist(rules, "data"))
-    notes += divided.notes
-    return fixed + divided.train, list(divided.test)
-
-
-def _divide_entry(
-    rows: list[Record], number: int, config: DataConfig, notes: list[str]
-) -> tuple[Sequence[Record], Sequence[Record]]:
-    """The sides of a set of a mix whose owner names none: by its `fold`, else as `data.split` says."""
-    entry, name = config.sources[number], entry_name(config, number)
-    if entry.split is not None:
-        return (rows, []) if entry.split == "train" else ([], rows)
-    rules = protocol_of(config, entry)
-    with named(config, number):
-        if entry.fold is not None:
-            divided = by_fold(rows, rules.folds, entry.fold)
-        else:
-            divided = divide(rows, config.split.by, config.split.test, config.split.seed)
-            if rules.folds:
-                notes.append(_folds_exist(rules, f"data.sources.{name}"))
-    notes += [f"{name}: {note}" for note in divided.notes]
-    return divided.train, divided.test
-
-
-def _folds_exist(rules: Protocol, where: str) -> str:
-    return (
-        f"protocol {rules.name} is scored by {len(rules.folds)} folds: {where}.fold=0 to {len(rules.folds) - 1} choose the test "
-        "side; without it, data.split does"
-    )
-
-
-def _for_test(loaded: Records, config: DataConfig, notes: list[str]) -> list[Record]:
-    """Rows of the test files, without those that say that they are for training."""
-    if config.kind == "schematic":
-        return list(loaded)
-    return _leave_out(loaded.records, "train", "data.test_files", notes)
-
-
-def _leave_out(records: Sequence[Record], other: str, name: str, notes: list[str]) -> list[Record]:
-    keep = [record for record in records if split_side(record) not in (other, "validation")]
-    if len(keep) < len(records):
-        count = len(records) - len(keep)
-        notes.append(f"{count} rows of {name} say that they are for {other} or validation: left out")
-    return keep
-
-
-def _parts(
-    sources: Sequence[_Source],
-    rows: Sequence[Record],
-    problems: Sequence[Problem],
-    invalid: Mapping[str, int],
-    side: str,
-) -> list[Part]:
-    """The sources of a side with their rows. Amounts and weights are for training; testing takes all rows."""
-    by_file: dict[str, list[Record]] = {}
-    for record in rows:
-        by_file.setdefault(place(record)[0], []).append(record)
-    parts: dict[str, Part] = {}
-    for source, name in zip(sources, _names(sources), strict=True):
-        files = [str(file) for file, _ in source.files]
-        records = [record for file in files for record in by_file.get(file, ())]
-        if not records:
-            continue
-        bad = skipped_rows(problem for problem in problems if problem.file in files)
-        part = Part(name, records, source.test_amount, 1.0, bad, sum(invalid.get(file, 0) for file in files))
-        if side == "train":
-            part = replace(part, amount=source.amount, weight=source.weight, balance=source.balance, repeats=source.repeats)
-        if name in parts:  # the other files of an owner's set
-            part = replace(parts[name], records=[*parts[name].records, *records])
-        parts[name] = part
-    return list(parts.values())
-
-
-def _names(sources: Sequence[_Source]) -> list[str]:
-    names: list[str] = []
-    owned: dict[int, str] = {}
-    for source in sources:
-        name = source.name or "+".join(stem(file) for file, _ in source.files)
-        number = sum(other == name or other.startswith(f"{name} (") for other in {*names})
-        if source.owned and source.entry is not None and source.entry in owned:
-            names.append(owned[source.entry])
-            continue
-        names.append(f"{name} ({number + 1})" if number else name)
-        if source.owned and source.entry is not None:
-            owned[source.entry] = names[-1]
-    return names
-
-
-def _shared_subjects(train: Mixture, test: Mixture) -> list[str]:
-    """A note on people whom both sides show; the same name in two datasets is not the same person."""
-    people = [{(record.dataset, record.subject) for record in side if record.subject is not None} for side in (train, test)]
+def _shared_subjects(train: Mixture, test: Mixture, by_dataset: bool) -> list[str]:
+    """A note on people whom both sides show. In a mix of several protocols, the same name in two datasets is not one person."""
+    people = [
+        {(record.dataset if by_dataset else "", record.subject) for record in side if record.subject is not None}
+        for side in (train, test)
+    ]
     both = sorted(name for _, name in people[0] & people[1] if name is not None)
     return [f"{len(both)} subjects are on the train and the test side, for example {both[0]}"] if both else []
 

@@ -82,7 +82,11 @@ def prepare_entries(config: DataConfig, stop: Callable[[], None]) -> list[tuple[
                 source=entry.source,
                 root=str(root_of(config, entry)),
                 options=options,
-                **dict.fromkeys(("files", "images", "test_files", "test_images", "sources"), []),
+                files=[],
+                images=[],
+                test_files=[],
+                test_images=[],
+                sources=[],
             )
             found.append((place, prepare_source(alone, stop)))
     return found
@@ -161,11 +165,15 @@ def joint_protocol(config: DataConfig, parts: Sequence[Protocol], any_unit: bool
     if config.protocol.action_units is None:
         units = () if any_unit else tuple(sort_codes({code for rules in parts for code in rules.action_units}))
     licences = dict.fromkeys(f"{rules.name}: {rules.licence}" for rules in parts if rules.licence)
-    return Protocol(
+    return replace(
+        own,
         name=config.name,
         labels=labels,
+        aliases={},
         action_units=units,
         empty_action_units="absent",
-        cluster=own.cluster,
+        folds=(),
         licence=own.licence or "; ".join(licences),
+        counts={},
+        published=(),
     )

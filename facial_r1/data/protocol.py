@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from facial_r1.affect import ACTION_UNITS, normalise_code, normalise_label
+from facial_r1.affect.wheels import SOURCES
 from facial_r1.config.suggest import did_you_mean, nearest
 from facial_r1.errors import InputError
 
 Empty = Literal["absent", "unknown"]
+Extractor = Literal["list", "llm"]
 _FOLDER = Path(__file__).parent / "protocols"
 _SUFFIXES = (".yaml", ".yml")
 _NONE = "none"
@@ -42,6 +44,10 @@ class Protocol:
         counts: how many rows the owner's lists hold, by split ("train", "validation", "test", or "all" where there is none):
             a number, or a mapping from label to number.
         published: figures of others, each a mapping with its source.
+        wheels: tables that an open vocabulary is scored by, see `facial_r1.affect.wheels.load`.
+        wheel_root: folder of released tables.
+        extractor: how the words of an answer to an open vocabulary are found: "list" reads it as the list that it should be, "llm"
+            asks the language model of `reward.extractor`, as MER-UniBench does.
     """
 
     name: str = "generic"
@@ -55,6 +61,9 @@ class Protocol:
     licence: str = ""
     counts: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     published: tuple[Mapping[str, Any], ...] = ()
+    wheels: str = "embedded"
+    wheel_root: str | None = None
+    extractor: Extractor = "list"
     _spellings: dict[str, str] = field(init=False, repr=False, compare=False)
     _codes: dict[str | int, str | None] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -64,6 +73,8 @@ class Protocol:
                 f"data.protocol.empty_action_units={self.empty_action_units!r}: "
                 "give absent (coded, none active) or unknown (not coded)"
             )
+        _one_of("wheels", self.wheels, SOURCES)
+        _one_of("extractor", self.extractor, get_args(Extractor))
         codes = [_code(text) for text in self.action_units]
         object.__setattr__(self, "action_units", tuple(codes))
         object.__setattr__(self, "_spellings", self._all_spellings())
@@ -97,14 +108,22 @@ class Protocol:
         return spellings
 
     def label(self, text: str) -> str | None:
-        """The label of the space that `text` stands for, or None when it stands for none of them."""
+        """The label of the space that `text` stands for, or None when it stands for none of them.
+
+        Words of an open vocabulary stay the owner's, in lower case: *calm* and *neutral*, or *mad* and *angry*, differ on a wheel.
+        """
         found = self._spellings.get(_plain(text))
         if found is not None:
             return found
-        noun = normalise_label(text)
         if not self.labels:
-            return noun or _plain(text) or None
+            return _plain(text) or None
+        noun = normalise_label(text)
         return None if noun is None else self._spellings.get(noun)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether labels are free words, which emotion wheels score."""
+        return self.labels == ()
 
     def label_fix(self, text: str) -> str:
         """What to do about a `text` that `label` does not know."""
@@ -237,6 +256,11 @@ def _build(name: str, values: dict[str, Any]) -> Protocol:
     for key in ("aliases", "counts"):
         values[key] = values.get(key) or {}
     return Protocol(**values)
+
+
+def _one_of(key: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"data.protocol.{key}={value}: {did_you_mean(str(value), known)}")
 
 
 def _code(text: str | int) -> str:

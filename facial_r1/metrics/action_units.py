@@ -137,13 +137,19 @@ def unit_width(size: int) -> int:
     return 3 * size + 5
 
 
-def unit_counts(rows: Sequence[tuple[AbstractSet[str], AbstractSet[str], float | None]], vocabulary: Sequence[str]) -> Array:
+def unit_counts(
+    rows: Sequence[tuple[AbstractSet[str], AbstractSet[str], float | None]],
+    vocabulary: Sequence[str],
+    annotated: Sequence[Sequence[str] | None] | None = None,
+) -> Array:
     """Sufficient counts of faces for `unit_statistic`.
 
     Args:
         rows: Of each face the canonical codes that it shows; the predicted codes, those outside the vocabulary included; and its
             reward ``au`` where that is not simply the set F1 (a completion that breaks off), else None.
         vocabulary: The units counted.
+        annotated: Of each face the units that its dataset annotates, where those are fewer than the vocabulary; None where
+            all are. Others are outside for this face, whatever is annotated elsewhere.
 
     Returns:
         Shape (faces, 3 units + 5).
@@ -153,6 +159,9 @@ def unit_counts(rows: Sequence[tuple[AbstractSet[str], AbstractSet[str], float |
     counts = np.zeros((len(rows), unit_width(size)))
     for row, (truth, predicted, agreement) in enumerate(rows):
         asked, inside = truth & place.keys(), predicted & place.keys()
+        own = annotated[row] if annotated is not None else None
+        if own is not None:
+            asked, inside = asked & set(own), inside & set(own)
         counts[row, [place[unit] for unit in asked & inside]] = 1.0
         counts[row, [size + place[unit] for unit in inside - asked]] = 1.0
         counts[row, [2 * size + place[unit] for unit in asked - inside]] = 1.0

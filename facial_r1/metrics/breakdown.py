@@ -14,7 +14,7 @@ from facial_r1.metrics.samples import cluster_of
 MISSING = "(not given)"
 #: A group with fewer rows is shown, and is never called the worst: its figure is noise.
 SMALL = 10
-_SHOWN = ("emotion/accuracy", "emotion/uar", "emotion/macro_f1", "au/macro_f1", "au/micro_f1", "format/valid")
+_SHOWN = ("emotion/accuracy", "emotion/uar", "emotion/macro_f1", "wheel/level1/f", "au/macro_f1", "au/micro_f1", "format/valid")
 
 
 def field_of(record: Mapping[str, Any], path: str) -> str:

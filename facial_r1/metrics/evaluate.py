@@ -70,6 +70,7 @@ def evaluate(
     empty_action_units: Empty = "unknown",
     compat: bool = False,
     rege_task: Task | None = None,
+    annotated: Mapping[str, Sequence[str]] | None = None,
 ) -> Evaluation:
     """Score completions against their records.
 
@@ -88,6 +89,8 @@ def evaluate(
         empty_action_units: What an empty ``AUs`` means: ``"unknown"`` (not coded) or ``"absent"`` (coded, none active).
         compat: Also give what the released Facial-R1 evaluation computed, under ``compat/`` (`facial_r1.metrics.facial_r1_compat`).
         rege_task: Also give REGE, under ``text/rege`` (`facial_r1.metrics.rege`); None leaves it out.
+        annotated: By ``dataset``, the units that it annotates, for rows of several datasets: a unit that nobody coded in a
+            dataset is neither right nor wrong there.
 
     Returns:
         Metrics named as in the summary of a run. Failures: ``unparsed`` (labelled rows without a readable label),
@@ -116,7 +119,9 @@ def evaluate(
     classes = facial_r1_compat.Classes.of(records) if compat else None
     scoring = Scoring(rege_task, _rege_units(rege_task, records, units), empty_action_units) if rege_task else None
     samples = [
-        make_sample(completion, record, units, space, reason, empty_action_units, classes, scoring)
+        make_sample(
+            completion, record, units, space, reason, empty_action_units, classes, scoring, _annotated(record, units, annotated)
+        )
         for completion, record, reason in zip(completions, records, reasons, strict=True)
     ]
     scored = families(units, names, classes, scoring)
@@ -180,6 +185,14 @@ def compare(
         )
         found |= differences_as_dicts(difference, family.names)
     return found
+
+
+def _annotated(
+    record: Mapping[str, Any], vocabulary: Sequence[str], annotated: Mapping[str, Sequence[str]] | None
+) -> Sequence[str] | None:
+    """The units of the record's dataset; None where it annotates all of the vocabulary."""
+    own = (annotated or {}).get(str(record.get("dataset") or ""))
+    return None if own is None or set(vocabulary) <= set(own) else own
 
 
 def _rege_units(task: Task, records: Sequence[Mapping[str, Any]], vocabulary: Sequence[str]) -> tuple[str, ...]:
@@ -278,7 +291,7 @@ def _constant(counts: Mapping[str, Any], called: int | None, chosen: Sequence[st
     emotion, units = counts["emotion"], counts["au"]
     return {
         "emotion": None if emotion is None else [emotion[0], called],
-        "au": None if units is None else {"truth": units["truth"], "predicted": chosen, "agreement": None},
+        "au": None if units is None else units | {"predicted": chosen, "agreement": None},
     }
 
 

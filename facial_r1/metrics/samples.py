@@ -79,6 +79,7 @@ def make_sample(
     empty: Empty = "unknown",
     compat: facial_r1_compat.Classes | None = None,
     rege_scoring: rege.Scoring | None = None,
+    annotated: Sequence[str] | None = None,
 ) -> Sample:
     """Parse and score one completion.
 
@@ -91,6 +92,7 @@ def make_sample(
         empty: What an empty ``AUs`` means.
         compat: Classes of the released evaluation; None leaves its counts out.
         rege_scoring: What REGE scores; None leaves its counts out.
+        annotated: Units that the record's dataset annotates, where those are fewer than the vocabulary.
 
     Returns:
         ``id, dataset, cluster, parsed, scores, counts``; a score or count that does not apply is None.
@@ -104,12 +106,14 @@ def make_sample(
     if space and labels:
         counts["emotion"] = list(space.cell(labels, parsed.labels, where=f"record {record.get('id', '?')}"))
     if vocabulary and truth is not None:
-        known = frozenset(vocabulary)
+        known = frozenset(vocabulary) if annotated is None else frozenset(vocabulary).intersection(annotated)
         counts["au"] = {
             "truth": sorted(truth & known),
             "predicted": [*parsed.action_units, *parsed.unknown],
             "agreement": agreement(parsed, truth, known),
         }
+        if annotated is not None:
+            counts["au"]["annotated"] = sorted(known)
     if reference := reasoning_of(str(record.get("description") or "")):
         written = reasoning_of(completion)
         scores = rouge_pair(reference, written)
@@ -196,7 +200,8 @@ def _unit_family(vocabulary: Sequence[str]) -> Family:
 
     def counts(samples: Sequence[Sample]) -> Array:
         rows = [sample["counts"]["au"] for sample in samples]
-        return unit_counts([(set(row["truth"]), set(row["predicted"]), row["agreement"]) for row in rows], vocabulary)
+        triples = [(set(row["truth"]), set(row["predicted"]), row["agreement"]) for row in rows]
+        return unit_counts(triples, vocabulary, [row.get("annotated") for row in rows])
 
     def statistic(totals: Array) -> Array:
         return unit_statistic(totals, size)[..., : len(UNIT_SUMMARY) + size]

@@ -1,7 +1,7 @@
 """Prompts: the text beside the image, rendered from a template in ``conf/prompt/``.
 
-Placeholders of an instruction are ``{question}``, ``{labels}``, ``{answer}``, ``{definitions}`` and ``{example_answer}``; of a
-hint ``{aus}`` and ``{labels}``; of a retry block ``{issues}`` and ``{previous}``. Other braces are left alone. A line whose
+Placeholders of an instruction are ``{question}``, ``{labels}``, ``{answer}``, ``{definitions}``, ``{example_answer}`` and
+``{transcript}`` (what is said in a clip); of a hint ``{aus}`` and ``{labels}``; of a retry block ``{issues}`` and ``{previous}``. Other braces are left alone. A line whose
 placeholder has nothing to say is dropped, and so is a heading with nothing left below it.
 
 Which variant a record gets follows from the protocol's label space, never from what is annotated on the record itself
@@ -34,6 +34,7 @@ from facial_r1.errors import InputError
 Message = dict[str, Any]
 Definitions = Literal["none", "vocabulary", "all", "original"]
 LabelsStyle = Literal["list", "dict_keys"]
+Output = Literal["auto", "think", "direct"]
 
 DEFAULT_QUESTION = "What is the emotion of this face?"
 DEFAULT_QUESTION_AUS = "Which action units are active in this face?"
@@ -50,7 +51,7 @@ MAX_ISSUE = 200
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _ALLOWED = {
-    "instruction": ("question", "labels", "answer", "definitions", "example_answer"),
+    "instruction": ("question", "labels", "answer", "definitions", "example_answer", "transcript"),
     "hint": ("aus", "labels"),
     "retry": ("issues", "previous"),
 }
@@ -92,6 +93,7 @@ class Prompt:
         retry: Block that quotes what was wrong with the previous attempt.
         labels_style: How labels are printed: as a ``list`` with commas, or as the ``dict_keys`` of the released code.
         file: A template of the released code to render instead of `instruction`.
+        output: How answers to an open vocabulary are read (`facial_r1.prompts.open_vocabulary`); the text does not depend on it.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Prompt:
     retry: str = ""
     labels_style: LabelsStyle = "list"
     file: str | None = None
+    output: Output = "auto"
 
     def __post_init__(self) -> None:
         check(self)
@@ -186,6 +189,7 @@ def render(
             "answer": f"one of: {_printed(shown, compat)}" if compat else _answer(space),
             "definitions": _definitions(prompt.definitions, vocabulary),
             "example_answer": _example_answer(space),
+            "transcript": " ".join(_inert(str(_field(record, "transcript") or "")).split()),
         }
         blocks = [_fill(prompt.instruction, values)]
     if hint == "labels":

@@ -108,7 +108,7 @@ def to_latex(table: MetricTable) -> str:
         r"% \usepackage{booktabs}",
         rf"\begin{{tabular}}{{l{'r' * len(table.models)}}}",
         r"\toprule",
-        " & ".join(["Metric", *(_tex(model_label(model)) for model in table.models)]) + r" \\",
+        " & ".join(["Metric", *(escape_latex(model_label(model)) for model in table.models)]) + r" \\",
         r"\midrule",
     ]
     for metric in table.metrics:
@@ -116,9 +116,9 @@ def to_latex(table: MetricTable) -> str:
         cells = []
         for model in table.models:
             value, _, interval = table.cell(metric, model).partition(" ")
-            shown = rf"\textbf{{{_tex(value)}}}" if model == best else _tex(value).replace("–", "--")
-            cells.append(shown + (rf" {{\scriptsize {_tex(interval)}}}" if interval else ""))
-        lines.append(" & ".join([_tex(metric_label(metric)), *cells]) + r" \\")
+            shown = rf"\textbf{{{escape_latex(value)}}}" if model == best else escape_latex(value).replace("–", "--")
+            cells.append(shown + (rf" {{\scriptsize {escape_latex(interval)}}}" if interval else ""))
+        lines.append(" & ".join([escape_latex(metric_label(metric)), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -268,5 +268,6 @@ def _print_sweep(
     console_.print(Text(f"table: {path}"))
 
 
-def _tex(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """The text with LaTeX's own characters written so that they are printed."""
     return "".join(_LATEX.get(character, character) for character in text)

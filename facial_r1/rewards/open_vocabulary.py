@@ -51,6 +51,22 @@ def use_extractor(extractor: WordExtractor | None) -> None:
     _extractor = extractor
 
 
+def extracted_words(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Emotion words of texts by the language model that `use_extractor` set, lower case, each once; each text is asked about once.
+
+    Raises:
+        InputError: No language model is set up.
+    """
+    if _extractor is None:
+        raise InputError(
+            "extractor=llm: no language model is set up to extract emotion words; name one (reward.extractor.base_url=... "
+            "reward.extractor.model=...), or use extractor=dictionary for rewards and data.protocol.extractor=list for figures"
+        )
+    once = list(dict.fromkeys(texts))
+    found = _extractor(once) if once else []
+    return {text: tuple(dict.fromkeys(word.lower().strip() for word in words)) for text, words in zip(once, found, strict=True)}
+
+
 @reward(
     "ov_format", "1 when reasoning and answer (or the bare answer) have the required format, by strictness; else 0", bound=1.0
 )
@@ -221,12 +237,5 @@ def _reasoning_words(answers: Sequence[Answer], wheels: Wheels, extractor: str) 
     check_choice("extractor", extractor, ("dictionary", "llm"))
     if extractor == "dictionary":
         return [mentioned_words(answer.thinking, wheels) if answer.output == "think" else None for answer in answers]
-    if _extractor is None:
-        raise InputError(
-            "extractor=llm: no language model is set up to extract emotion words; use extractor=dictionary, or call "
-            "facial_r1.rewards.open_vocabulary.use_extractor first"
-        )
-    texts = list(dict.fromkeys(answer.thinking for answer in answers if answer.output == "think" and answer.thinking.strip()))
-    found = dict(zip(texts, _extractor(texts), strict=True)) if texts else {}
-    lowered = {text: tuple(dict.fromkeys(word.lower().strip() for word in words)) for text, words in found.items()}
+    lowered = extracted_words([answer.thinking for answer in answers if answer.output == "think" and answer.thinking.strip()])
     return [lowered.get(answer.thinking, ()) if answer.output == "think" else None for answer in answers]

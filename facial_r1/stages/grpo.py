@@ -12,6 +12,7 @@ from facial_r1.stages.engines import load_for_generation
 from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
 from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
 from facial_r1.stages.planning import say_memory
+from facial_r1.stages.reward_servers import set_up_rewards
 from facial_r1.stages.scoring import evaluate_model
 
 
@@ -50,6 +51,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
     from facial_r1.training.callbacks import BarCallback, StopCallback, TrackerCallback, install
     from facial_r1.training.grpo import RolloutCallback, Row, build_trainer
 
+    set_up_rewards(context, data)
     loaded = load_model(context, train=True)
     prompts = [Row(chat(context, record, data, training=True), record.images, record.to_json()) for record in rows]
     checkpoint = checkpoint_of(context)

@@ -12,9 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from facial_r1 import prompts
+from facial_r1 import atomic, prompts, rewards
 from facial_r1.config.schema import Eval, Synthesis
-from facial_r1.data import Data, Record, load_data, open_image, take, write_skipped
+from facial_r1.data import Data, Record, load_data, open_image, write_skipped
+from facial_r1.data.mixture import sample
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
 
@@ -77,7 +78,13 @@ def _note_data(context: Context, data: Data) -> None:
             f"{context.run.path}: the data changed since this run began (fingerprint {before[:12]}, now {fingerprint[:12]}). "
             "Restore it, or start anew with resume=never"
         )
-    counts = {"train": len(data.train), "test": len(data.test), "skipped": len(data.problems)}
+    counts: dict[str, Any] = {"train": len(data.train), "test": len(data.test), "skipped": len(data.problems)}
+    if data.train.repeats:
+        counts["repeats"] = data.train.repeats
+    if data.leaks:
+        counts["leaks"] = {"test_images": len({leak.test for leak in data.leaks}), "train_rows_left_out": data.deduplicated}
+        pairs = "".join(json.dumps(dataclasses.asdict(leak), ensure_ascii=False) + "\n" for leak in data.leaks)
+        atomic.write_text(context.run.path / "leaks.jsonl", pairs)
     context.run.update_status(data={"name": context.job.data.name, "fingerprint": fingerprint, **counts})
     if data.problems:
         write_skipped(context.run.path / "skipped.jsonl", data.problems)
@@ -133,8 +140,10 @@ def usable(
     keep: Callable[[Record], bool],
     amount: float | int | None,
     fix: str = "",
+    distinct: bool = False,
 ) -> list[Record]:
-    """The records a stage can use, then `amount` of them. What is left out is counted and said; `fix` says what helps.
+    """The records a stage can use, then `amount` of them, balanced as `data.balance` says. What is left out, and what comes
+    again, is counted and said; `fix` says what helps. `distinct` takes no row twice.
 
     Raises:
         InputError: none is left.
@@ -144,15 +153,16 @@ def usable(
         raise InputError(
             f"stage={context.job.stage.name}: none of the {len(records)} rows of data={context.job.data.name} has {why}{fix}"
         )
-    chosen = take(kept, amount, context.job.data.seed)
-    if context.job.debug.limit:
-        chosen = chosen[: context.job.debug.limit]
+    config = context.job.data
+    places, notes = sample(kept, amount, config.seed, balance=config.balance, repeats=config.repeats and not distinct)
+    places = places[: context.job.debug.limit]
     if context.main:
-        say(
-            context,
-            f"{len(chosen)} rows of {len(records)} ({len(records) - len(kept)} without {why}, {len(kept) - len(chosen)} over the amount)",
-        )
-    return chosen
+        used = len(set(places))
+        again = f", {len(places) - used} repeats" if used < len(places) else ""
+        left = f"{len(records) - len(kept)} without {why}, {len(kept) - used} over the amount{again}"
+        for line in (f"{len(places)} rows of {len(records)} ({left})", *(f"note: {note}" for note in notes)):
+            say(context, line)
+    return [kept[place] for place in places]
 
 
 def load_model(context: Context, *, train: bool, source: str | None = None) -> Loaded:
@@ -196,14 +206,34 @@ def picture_opener(context: Context, processor: Any) -> Callable[[str], Image.Im
 
 def chat(context: Context, record: Record, data: Data, **options: Any) -> list[dict[str, Any]]:
     """The chat messages that ask about `record`, the same in training, synthesis and evaluation."""
-    return prompts.messages(record, context.job.prompt, data.protocol.labels, vocabulary=data.protocol.action_units, **options)
+    rules, prompt = data.protocol_of(record), context.job.prompt
+    labels = rules.labels
+    if prompt.labels_style == "dict_keys" and options.get("training") and context.job.stage.name == "grpo":
+        labels = data.protocol.labels  # the released code lists the emotions of all files together
+    return prompts.messages(record, prompt, labels, vocabulary=rules.action_units, **options)
 
 
 def reward_options(context: Context, data: Data) -> dict[str, dict[str, Any]]:
-    """Keyword arguments of each reward: the protocol's, then what `reward.options` says."""
-    shared = {"au": {"vocabulary": list(data.protocol.action_units) or None, "empty": data.protocol.empty_action_units}}
+    """Keyword arguments of each reward: the protocol's and the prompt's, then what `reward.options` says."""
+    shared: dict[str, dict[str, Any]] = {
+        "au": {
+            "vocabulary": data.annotated or list(data.protocol.action_units) or None,
+            "empty": data.protocol.empty_action_units,
+        }
+    }
+    general = {"wheels": data.protocol.wheels, "root": data.protocol.wheel_root}
+    if context.job.prompt.output != "auto":
+        general["output"] = context.job.prompt.output
+    taken = {entry.name: entry.options for entry in rewards.describe()}
     names = {*context.job.reward.weights, *context.job.reward.options}
-    return {name: {**shared.get(name, {}), **context.job.reward.options.get(name, {})} for name in names}
+    return {
+        name: {
+            **shared.get(name, {}),
+            **{option: value for option, value in general.items() if option in taken.get(name, ())},
+            **context.job.reward.options.get(name, {}),
+        }
+        for name in names
+    }
 
 
 def say(context: Context, text: str) -> None:

@@ -28,7 +28,8 @@ def say_memory(context: Context, rows: Sequence[Record], data: Data) -> None:
 
 def prompt_tokens(context: Context, record: Record, data: Data) -> int:
     """Tokens of a prompt with its images, as far as they can be told without the tokenizer."""
-    text = render(context.job.prompt, record, data.protocol.labels, vocabulary=data.protocol.action_units)
+    rules = data.protocol_of(record)
+    text = render(context.job.prompt, record, rules.labels, vocabulary=rules.action_units)
     return round(len(text) / _CHARACTERS_PER_TOKEN) + len(record.images) * image_tokens(context.job.model.image_size)
 
 

@@ -20,10 +20,13 @@ from facial_r1.metrics.breakdown import by_field
 from facial_r1.metrics.evaluate import Evaluation, evaluate, mean_figures
 from facial_r1.progress import progress_bar
 from facial_r1.prompts import parse, render
+from facial_r1.prompts.open_vocabulary import is_formatted, read_answer
 from facial_r1.stages import journal, ranks
 from facial_r1.stages.context import Context
 from facial_r1.stages.engines import engine_of
 from facial_r1.stages.material import Loaded, chat, reward_options, say
+from facial_r1.stages.open_vocabulary import add_wheels, predicted_words, without_labels
+from facial_r1.stages.reward_servers import server_failures, set_up_rewards
 
 
 def generate_answers(
@@ -83,6 +86,7 @@ def score_answers(
     """
     rows = [record.to_json() for record in records]
     texts = [answer["completion"] for answer in answers]
+    set_up_rewards(context, data)
     result = evaluate_answers(context, records, answers, data, resamples)
     options = reward_options(context, data)
     scores = {name: rewards.score(name, texts, rows, **options.get(name, {})) for name in context.job.reward.weights}
@@ -90,6 +94,7 @@ def score_answers(
     clusters = [record.subject or record.id for record in records]
     named = {"reward/mean": total, **{f"reward/{name}": values for name, values in scores.items()}}
     result.metrics |= mean_figures(named, clusters, resamples=resamples, seed=context.job.seed)
+    result.failures |= server_failures(context)
     summary = {
         "stage": context.job.stage.name,
         "metrics": result.metrics,
@@ -106,9 +111,10 @@ def evaluate_answers(
     """The metrics of answers, rewards apart; with 0 resamples without intervals."""
     rows = [record.to_json() for record in records]
     texts = [answer["completion"] for answer in answers]
-    return evaluate(
+    is_open = data.protocol.is_open
+    result = evaluate(
         texts,
-        rows,
+        without_labels(rows) if is_open else rows,
         vocabulary=list(data.protocol.vocabulary),
         labels=list(data.protocol.labels or ()),
         resamples=resamples,
@@ -117,7 +123,17 @@ def evaluate_answers(
         empty_action_units=data.protocol.empty_action_units,
         compat=getattr(context.job.stage, "compat", False),
         rege_task=_rege_task(context),
+        annotated=data.annotated,
     )
+    if is_open:
+        words = predicted_words(texts, context.job, data.protocol)
+        add_wheels(result, records, texts, words, context.job, data.protocol, resamples)
+    return result
+
+
+def _by_dataset(records: Sequence[Record], data: Data) -> list[str]:
+    """A mix of several protocols is also scored dataset by dataset: its pooled figures compare with nothing published."""
+    return ["dataset"] if len({record.dataset for record in records} & data.protocols.keys()) > 1 else []
 
 
 def _rege_task(context: Context) -> Any:
@@ -167,7 +183,7 @@ def score_and_write(
         summary["failures"]["engine"] = failed
     if data.protocol.published:
         summary["published"] = [dict(entry) for entry in data.protocol.published]
-    fields = getattr(context.job.stage, "by", [])
+    fields = getattr(context.job.stage, "by", []) or _by_dataset(records, data)
     if fields:
         rows = [record.to_json() for record in records]
         summary["by"] = [by_field(scored.evaluation, rows, field) for field in fields]
@@ -221,9 +237,12 @@ def _interval(figure: dict[str, Any]) -> str:
     return text if figure["low"] is None else f"{text} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
+_HEADLINE = ("reward/mean", "emotion/accuracy", "wheel/level1/f", "au/macro_f1", "format/valid")
+
+
 def headline(summary: dict[str, Any]) -> str:
     """The figures a person wants first, on one line."""
-    shown = [(name, summary["metrics"].get(name)) for name in ("reward/mean", "emotion/accuracy", "au/macro_f1", "format/valid")]
+    shown = [(name, summary["metrics"].get(name)) for name in _HEADLINE]
     parts = []
     for name, value in shown:
         if value and value["value"] is not None:
@@ -241,12 +260,17 @@ def _write_samples(
     lines = []
     for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
         parsed = parse(answer["completion"])
+        rules = data.protocol_of(record)
+        labels, valid = list(parsed.labels), parsed.valid
+        if data.protocol.is_open:
+            labels = list(read_answer(answer["completion"], context.job.prompt.output).words)
+            valid = is_formatted(answer["completion"], context.job.prompt.output)
         truth = set(record.AUs or ())
         spans = [[m.start, m.end, m.code, m.code in truth] for m in parsed.spans if m.code in parsed.action_units]
         row = {
             "id": record.id,
             "image": record.images[0] if record.images else "",
-            "prompt": render(context.job.prompt, record, data.protocol.labels, vocabulary=data.protocol.action_units),
+            "prompt": render(context.job.prompt, record, rules.labels, vocabulary=rules.action_units),
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
             "AUs": None if record.AUs is None else list(record.AUs),
@@ -254,9 +278,9 @@ def _write_samples(
             "description": record.description,
             "parsed": {
                 "action_units": list(parsed.action_units),
-                "labels": list(parsed.labels),
+                "labels": labels,
                 "thinking": parsed.thinking,
-                "valid": parsed.valid,
+                "valid": valid,
             },
             "scores": {name: values[index] for name, values in scores.items()},
             "meta_info": record.meta_info,

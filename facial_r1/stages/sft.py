@@ -6,6 +6,7 @@ from typing import Any
 
 from facial_r1.config.schema import SFT, Sampling
 from facial_r1.data import Record
+from facial_r1.prompts.open_vocabulary import read_answer
 from facial_r1.stages.context import Context
 from facial_r1.stages.engines import load_for_generation
 from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
@@ -46,9 +47,9 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     from facial_r1.training.sft import Example, build_trainer
 
     loaded = load_model(context, train=True)
-    examples = [Example(chat(context, record, data, training=True), record.description, record.images) for record in rows]
+    examples = [Example(chat(context, record, data, training=True), target(context, record), record.images) for record in rows]
     examples += [
-        Example(chat(context, record, data, hint="labels", training=True), record.description, record.images)
+        Example(chat(context, record, data, hint="labels", training=True), target(context, record), record.images)
         for index, record in enumerate(rows)
         if _hinted(index, stage.hinted)
     ]
@@ -65,6 +66,13 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     )
     fit(trainer, checkpoint)
     finish(context, trainer, loaded)
+
+
+def target(context: Context, record: Record) -> str:
+    """What is learned to write about a record: its description, of which `prompt.output=direct` leaves the answer alone."""
+    if context.job.prompt.output != "direct":
+        return record.description
+    return read_answer(record.description, "direct").text or record.description
 
 
 def plan(context: Context, stage: SFT, rows: list[Record]) -> None:

@@ -35,6 +35,7 @@ def run(context: Context) -> dict[str, Any] | None:
         _open_to(stage),
         None if stage.split == "test" else context.job.data.amount,  # data.test_amount is taken when the rows are read
         "" if stage.include_described else "; stage.include_described=true writes about described rows too",
+        distinct=True,
     )
     if context.job.debug.dry_run:
         say(context, f"plan: {len(rows)} {stage.split} rows, at most {stage.attempts} attempts each")

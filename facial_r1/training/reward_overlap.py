@@ -153,20 +153,21 @@ class OverlappedRewards(SharedWork):
         self._trl_rows: list[dict[str, Any]] = []
         super().__init__(*args, **kwargs)
         if self._on("overlap_rewards"):
-            self.reward_funcs = [AheadOfTime(function) if _plain(function) else function for function in self.reward_funcs]
+            functions: list[Any] = self.reward_funcs
+            self.reward_funcs = [AheadOfTime(function) if _plain(function) else function for function in functions]
 
     def _obstacles(self) -> dict[str, str | None]:
         obstacles = super()._obstacles()
         skipped = self.efficiency.skip_old_logprobs and not obstacles["skip_old_logprobs"]
         cycle = self.args.steps_per_generation * self.num_iterations
-        old = bool(self.args.gradient_accumulation_steps % cycle) and not skipped
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
+        old = (bool(self.args.gradient_accumulation_steps % cycle) or corrected) and not skipped
         reason = None
         if self.environment_factories is not None or self.rollout_func is not None:
             reason = "environments and rollout functions change the rows that rewards get"
         elif not any(_plain(function) for function in self.reward_funcs):
             reason = "no reward is a plain function"
-        elif not (old or corrected or self.beta != 0.0):
+        elif not old and self.beta == 0.0:
             reason = "no pass lies between generation and rewards (beta 0, no old log-probabilities needed)"
         obstacles["overlap_rewards"] = reason
         return obstacles

@@ -251,3 +251,10 @@ def test_importing_the_report_loads_no_heavy_library() -> None:
     heavy = ("torch", "transformers", "matplotlib", "pyarrow", "wandb", "rich")
     script = f"import sys, facial_r1.report; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_yields_of_both_tests_stand_side_by_side(pipeline_dir: Path) -> None:
+    page = build(pipeline_dir).read_text()
+    table = re.sub(r"<[^>]+>|\s+", " ", page[page.index('<table class="tests">') :].split("</table>")[0])
+    cells = " ".join(table.split())
+    assert cells.endswith("strict decides 1,002 (66.8%) 1,311 (87.4%) published 1,250 (83.3%) 1,423 (94.9%)"), cells

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +11,8 @@ import pytest
 from facial_r1.config.compose import compose_tree
 from facial_r1.config.resolved import plain
 from facial_r1.config.validation import validate
-from facial_r1.data import Record, load_data
+from facial_r1.data import Data, Record, load_data
+from facial_r1.data.mixture import Mixture
 from facial_r1.data.protocol import load_protocol
 from facial_r1.errors import InputError
 from facial_r1.generation.engine import Completion
@@ -51,7 +51,7 @@ def context_of(folder, *overrides: str) -> Context:
 
 
 def write(context: Context, engine: Script, rows=(SMILE,)) -> list[dict[str, Any]]:
-    data: Any = SimpleNamespace(protocol=load_protocol("generic"))
+    data = Data(Mixture([], []), Mixture([], []), load_protocol("generic"))
     return write_chunk(context, context.job.stage, engine, list(rows), data, Accepted())
 
 

@@ -71,6 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 def test_all_savings_but_the_shared_prefill_are_on(run: Watched) -> None:
     report = run.trainer.efficiency_report()
     assert report.pop("share_prefill").startswith("off: vLLM generates")
+    assert "no pass lies between" in report.pop("overlap_rewards"), "old log-probabilities come from the training pass"
     assert set(report.values()) == {"on"}, report
 
 

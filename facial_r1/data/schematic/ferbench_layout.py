@@ -140,7 +140,11 @@ def image_path(one: Face, dataset: str, test: bool) -> str:
     """The path that the benchmark (or, in the same manner, a training file) would give a face, with the slash in front."""
     number, label = one.index - (TEST_START if test else 0), word(one.emotion, dataset)
     if dataset == "rafdb":
-        return f"/RAF-DB/aligned/test_{number + 1:04d}_aligned.jpg" if test else f"/RAF-DB/aligned/train_{number + 1:05d}_aligned.jpg"
+        return (
+            f"/RAF-DB/aligned/test_{number + 1:04d}_aligned.jpg"
+            if test
+            else f"/RAF-DB/aligned/train_{number + 1:05d}_aligned.jpg"
+        )
     if dataset == "ferplus":
         # Microsoft counts the training faces from 0 and the test faces from 32,298; ours must not meet either way.
         return f"/FERPlus/test/{label}/fer{3_000_000 + number:07d}.png" if test else f"/FERPlus/train/{label}/fer{number:07d}.png"
@@ -212,7 +216,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("folder", type=Path, help="data.root of the recipes afterwards; must not exist")
     parser.add_argument("--test", type=int, default=usual.test, help=f"questions of the four sets ({usual.test})")
-    parser.add_argument("--described", type=int, default=usual.described, help=f"rows with reasoning, for SFT ({usual.described})")
+    parser.add_argument(
+        "--described", type=int, default=usual.described, help=f"rows with reasoning, for SFT ({usual.described})"
+    )
     parser.add_argument("--labelled", type=int, default=usual.labelled, help=f"rows with a label, for GRPO ({usual.labelled})")
     parser.add_argument("--seed", type=int, default=usual.seed, help="other faces (0)")
     options = parser.parse_args(list(arguments))
