@@ -58,9 +58,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     text = str(error)
     missing_key = re.search(r"Could not override '([^']+)'", text)
     if missing_key and not re.search(r"No match in the defaults list", text):
-        where = missing_key[1]
-        *parents, last = where.split(".")
-        return f"configuration: {where}: no such key; {did_you_mean(last, _siblings(parents, overrides))}"
+        parts = missing_key[1].split(".")
+        for depth, part in enumerate(parts):
+            names = _siblings(parts[:depth], overrides)
+            if depth == len(parts) - 1 or (names and part not in names):
+                return f"configuration: {'.'.join(parts[: depth + 1])}: no such key; {did_you_mean(part, names)}"
     group = re.search(r"Could not find '([^']+)'", text)
     if group and "/" in group[1]:
         name, option = group[1].split("/", 1)

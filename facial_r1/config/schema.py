@@ -70,6 +70,7 @@ class Instead:
 
     sft_learning_rate: PositiveFloat | None = None
     sft_epochs: PositiveFloat | None = None
+    hinted: Fraction | None = None
     sft_batch: PositiveInt | None = None
     sft_accumulation: PositiveInt | None = None
     resft_learning_rate: PositiveFloat | None = None
@@ -78,6 +79,7 @@ class Instead:
     grpo_steps: PositiveInt | None = None
     grpo_prompts: PositiveInt | None = None
     answer_tokens: PositiveInt | None = None
+    instruction_rows: PositiveInt | None = None
     synthesis_rows: PositiveInt | None = None
     image_side: PositiveInt | None = None
     lora: bool | None = None
@@ -192,7 +194,7 @@ class Source:
 def _named(sources: Any) -> Any:
     """Sources by name as a list; one that is null is left out."""
     if not isinstance(sources, dict):
-        return sources
+        return [] if sources is None else sources
     return [{"name": str(name), **one} if isinstance(one, dict) else one for name, one in sources.items() if one is not None]
 
 
@@ -509,6 +511,7 @@ class GRPO(Optimisation):
     scale_rewards: Literal["group", "batch", "none"] = "group"
     importance_sampling_level: Literal["token", "sequence"] = "token"
     mask_truncated_completions: bool = False
+    rarity_weighting: Literal["none", "per_sample"] = "none"
     rollouts_every: PositiveInt = 10
     dynamic_sampling: DynamicSampling = Field(default_factory=DynamicSampling)
     efficiency: Efficiency = Field(default_factory=Efficiency)

@@ -49,9 +49,9 @@ def check_entry(config: DataConfig, place: int) -> None:
 
     entry = config.sources[place]
     with named(config, place):
-        rules = protocol_of(config, entry)
         if entry.source:
             checked_options(entry.source, entry.options)
+        rules = protocol_of(config, entry)
         if entry.fold is not None:
             by_fold([], rules.folds, entry.fold)
 

@@ -74,6 +74,8 @@ def _comparable(entry: Mapping[str, Any], metric: str, ours: Mapping[str, Any]) 
     wanted = entry.get("n")
     if not is_number(wanted):
         return False, "the rows behind it are not stated"
+    if entry.get("wheels") and entry["wheels"] != entry.get("scored_with"):
+        return False, f"by the tables {entry['wheels']}, ours by {entry.get('scored_with') or 'others'}"
     if ours.get("n") != wanted:
         return False, f"over {short(int(wanted))} rows, ours over {short(int(ours.get('n', 0)))}"
     return True, ""

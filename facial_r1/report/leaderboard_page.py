@@ -15,7 +15,7 @@ from facial_r1.report import document, svg
 from facial_r1.report.gallery import Pictures, Prompts, segments
 from facial_r1.report.leaderboard_board import FIGURES, Board, counts, mcnemar
 from facial_r1.report.leaderboard_models import SET_LABELS, Model
-from facial_r1.report.leaderboard_tables import highest, interval, mark, percent, probability, sources, compared
+from facial_r1.report.leaderboard_tables import compared, highest, interval, mark, percent, probability, sources
 
 MAX_BYTES = 10_000_000
 """A page must open at once, also from a mail: beyond this, fewer answers and smaller faces are shown."""

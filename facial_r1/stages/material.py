@@ -90,8 +90,11 @@ def _note_data(context: Context, data: Data) -> None:
         write_skipped(context.run.path / "skipped.jsonl", data.problems)
     for line in dataclasses.replace(data, notes=[]).describe().splitlines():  # the notes follow
         _log.info("%s", line)
+    said: set[str] = context.shared.setdefault("said", set())  # the steps of a pipeline say it once
     for note in data.notes:
-        say(context, f"note: {note}")
+        if note not in said:
+            said.add(note)
+            say(context, f"note: {note}")
 
 
 def describe_rows(data: Data, files: Sequence[str]) -> Data:

@@ -43,6 +43,9 @@ def run(context: Context) -> dict[str, Any] | None:
             context,
             f"plan: base, SFT, then {stage.rounds} round(s) of GRPO, synthesis, SFT; {len(data.test)} test rows after each",
         )
+        for name in ("sft", "grpo", "synthesis"):
+            planned = _job(job, getattr(stage, name), init_from=job.init_from, amount=getattr(stage.amounts, name))
+            run_stage(context.child(name, planned))
         return None
     models: dict[str, RunDirectory] = {}
 

@@ -182,7 +182,8 @@ def score_and_write(
     if failed:
         summary["failures"]["engine"] = failed
     if data.protocol.published:
-        summary["published"] = [dict(entry) for entry in data.protocol.published]
+        tables = {"scored_with": data.protocol.wheels} if data.protocol.is_open else {}
+        summary["published"] = [{**entry, **tables} for entry in data.protocol.published]
     fields = getattr(context.job.stage, "by", []) or _by_dataset(records, data)
     if fields:
         rows = [record.to_json() for record in records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,7 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
     ) -> None:
         self.efficiency = efficiency or Efficiency()
         self.image_loader = image_loader
+        self.row_weights: Sequence[float] | None = None
         self._scope: Scope | None = None
         self._captured: Tensor | None = None
         self._batch_rows: list[dict[str, Any]] = []

@@ -20,6 +20,7 @@ from facial_r1.training.group_base import Scope, SharedWork
 from facial_r1.training.load_once import PROMPT, PROMPTS, ROW, GroupSampler, LoadOnceDataset, is_stub, row_images
 from facial_r1.training.micro_batches import cut, equal_groups, group_order, total_reward
 from facial_r1.training.rollout import Rollout
+from facial_r1.training.row_weights import weighted_advantages
 
 #: Losses in which the rows of an optimizer step may be distributed over its micro-batches at will.
 ORDER_FREE_LOSSES = ("grpo", "dapo", "dr_grpo", "cispo", "sapo", "vespo", "luspo")
@@ -95,7 +96,9 @@ class SharedGeneration(SharedWork):
         if not self._on("load_once"):
             inputs = [self._decoded(row) for row in inputs]
         if not self._shares:
-            return super()._generate_and_score_completions(inputs)
+            batch = super()._generate_and_score_completions(inputs)
+            self._weigh(batch, inputs)
+            return batch
         mode = "train" if self.model.training else "eval"
         size = self.num_generations if mode == "train" else self.num_generations_eval
         inputs = self._fetched(inputs)
@@ -122,6 +125,7 @@ class SharedGeneration(SharedWork):
             if self._on("skip_old_logprobs"):
                 batch.pop("old_per_token_logps", None)
             self._mark_dead(batch, size)
+            self._weigh(batch, self._batch_rows)
             batch["rollout"] = rollout
             batch["row_prompt"] = torch.tensor(prompt_of_row, device=batch["advantages"].device)
             self._log_images()
@@ -129,6 +133,11 @@ class SharedGeneration(SharedWork):
             self._scope = self._pending = self._batch_rewards = None
             self._batch_rows, self._pictures = [], ()
         return batch
+
+    def _weigh(self, batch: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+        """Scale advantages by `row_weights`, which is the same as weighing each row's policy-gradient loss."""
+        if self.row_weights is not None and self.model.training:
+            batch["advantages"] = weighted_advantages(batch["advantages"], [row["row"] for row in rows], self.row_weights)
 
     def _mark_dead(self, batch: dict[str, Any], size: int) -> None:
         """Add `dead`: rows whose advantage is zero; rounding errors of groups with equal rewards are set to zero."""

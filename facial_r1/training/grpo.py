@@ -19,6 +19,7 @@ from facial_r1.config.schema import GRPO, Job, Reward
 from facial_r1.generation.special_tokens import end_tokens
 from facial_r1.generation.vllm_inputs import require_vllm
 from facial_r1.prompts import parse
+from facial_r1.rewards.rarity import row_weights
 from facial_r1.training.arguments import shared_arguments
 from facial_r1.training.efficiency import Efficiency
 from facial_r1.training.group_grpo import GroupGRPOTrainer
@@ -159,7 +160,7 @@ def build_trainer(
     }
     records = [row.record for row in rows]
     switches = stage.efficiency
-    return GroupGRPOTrainer(
+    trainer = GroupGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(job.reward, records, reward_options, end_tokens(model, processor.tokenizer)),
         args=grpo_config(job, stage, world, checkpoints, reward_weights(job.reward)),
@@ -170,6 +171,9 @@ def build_trainer(
         dynamic_sampling=stage.dynamic_sampling.max_rounds if stage.dynamic_sampling.enabled else None,
         efficiency=Efficiency(**{name: getattr(switches, name) for name in vars(switches) if not name.startswith("_")}),
     )
+    if stage.rarity_weighting == "per_sample":
+        trainer.row_weights = row_weights([record.get("AUs") for record in records])
+    return trainer
 
 
 class RolloutCallback(TrainerCallback):

@@ -39,7 +39,7 @@ class VLLMRollouts(SharedWork):
 
     def __init__(self, *args: Any, vllm: VLLMOptions | None = None, **kwargs: Any) -> None:
         self._vllm = vllm or VLLMOptions()
-        self._weighed: dict[str, Any] | None = None
+        self._uncorrected: dict[str, Any] | None = None
         self._first_step: int | None = None
         self._warned = False
         config = kwargs.get("args")
@@ -131,20 +131,20 @@ class VLLMRollouts(SharedWork):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         measured = self._weighs_in_training() or not self.vllm_importance_sampling_correction
-        self._weighed = inputs if self.use_vllm and measured and "sampling_per_token_logps" in inputs else None
+        self._uncorrected = inputs if self.use_vllm and measured and "sampling_per_token_logps" in inputs else None
         try:
             return super()._compute_loss(model, inputs)
         finally:
-            self._weighed = None
+            self._uncorrected = None
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
         result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        inputs, self._weighed = self._weighed, None
+        inputs, self._uncorrected = self._uncorrected, None
         if inputs is not None and _RATIO not in inputs:
-            self._weigh(inputs, result[0].detach())
+            self._correct(inputs, result[0].detach())
         return result
 
-    def _weigh(self, inputs: dict[str, Any], logps: Tensor) -> None:
+    def _correct(self, inputs: dict[str, Any], logps: Tensor) -> None:
         """Measure the distance and, where TRL has not, form its importance weights; once for each micro-batch."""
         mask = inputs["completion_mask"]
         if "tool_mask" in inputs:

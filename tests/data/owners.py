@@ -28,7 +28,9 @@ SMALL = [f"data.sources.{key}={amount}" for key, amount in AMOUNTS.items()]
 def face(path: Path, seed: int | None = None) -> Path:
     """A picture of soft random shapes, 48 x 48, that depends on its name (or on `seed`) alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(zlib.crc32(path.name.encode()) if seed is None else seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    noise = np.random.default_rng(zlib.crc32(path.name.encode()) if seed is None else seed).integers(
+        0, 256, (8, 8, 3), dtype=np.uint8
+    )
     Image.fromarray(noise).resize((48, 48), Image.Resampling.BICUBIC).save(path)
     return path
 
@@ -38,7 +40,7 @@ def owners(root: Path) -> Path:
     _faba(root)
     frames = [{12: 2}, {4: 1}, {}, {6: 3, 12: 3}, {1: 2}, {25: 4}]
     layouts_au.disfa(root / "DISFA", dict.fromkeys(("SN001", "SN002", "SN024", "SN025"), frames))
-    coded = {number: {12: number % 2, 4: number % 3 == 0} for number in range(1, 9)}
+    coded = {number: {12: number % 2, 4: int(number % 3 == 0)} for number in range(1, 9)}
     layouts_au.bp4d(root / "BP4D", dict.fromkeys((("F001", "T1"), ("F003", "T1"), ("F007", "T1")), coded))
     names = [f"{number:04d}" for number in range(30)]
     shares = {name: tuple(float(place == index % 6) for place in range(6)) for index, name in enumerate(names)}

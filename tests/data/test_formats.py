@@ -192,8 +192,8 @@ def test_rows_of_one_split(folder):
 def test_open_protocol_takes_free_words(folder):
     assert read(folder, {"labels": ["Bitter-sweet", "happy"]}, load_protocol("open")).labels == (
         "bitter-sweet",
-        "happiness",
-    )
+        "happy",
+    ), "words stay as they are: happy and happiness are two words to a wheel"
 
 
 def test_summary_counts(folder):

@@ -255,3 +255,84 @@ def test_unchecked_images_are_not_opened(folder):
     file = folder.rows("a.jsonl", [{"image": "gone.png", "subject": index} for index in range(4)])
     data = load_data({"files": [str(file)], "images": [str(folder.images)]}, check_images=False)
     assert data.train[0].images == (str(folder.images / "gone.png"),)
+
+
+# --- both sides compared -----------------------------------------------------------------------------------------------
+
+
+def two_files(folder, **options):
+    """Eight train and eight test faces; a/0.png lies among the test images again."""
+    folder.faces("a.jsonl", 8)
+    folder.faces("t.jsonl", 8)
+    shutil.copy(folder.images / "a" / "0.png", folder.images / "t" / "5.png")
+    return config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)], **options)
+
+
+def test_leaks_say_which_images_are_on_both_sides(folder):
+    (leak,) = load_data(two_files(folder)).leaks
+    assert (leak.train, leak.test, leak.kind) == (f"{folder.images}/a/0.png", f"{folder.images}/t/5.png", "exact")
+
+
+def test_nothing_is_removed_unless_asked(folder):
+    data = load_data(two_files(folder))
+    assert (len(data.train), len(data.test), data.deduplicated) == (8, 8, 0)
+
+
+def test_deduplicate_leaves_out_the_train_row_and_keeps_the_test_row(folder):
+    data = load_data(two_files(folder, deduplicate=True))
+    assert "a0" not in ids(data.train) and "t5" in ids(data.test)
+    assert (len(data.train), data.deduplicated) == (7, 1)
+    assert any("1 train rows were left out (data.deduplicate=true)" in note for note in data.notes)
+
+
+def test_repeats_of_a_leaked_row_are_left_out_too(folder):
+    settings = two_files(folder, deduplicate=True)
+    source = {"files": settings["files"], "images": settings["images"], "weight": 2}
+    data = load_data({**settings, "files": [], "images": [], "sources": [source]})
+    assert (len(data.train), data.deduplicated) == (14, 2)
+
+
+def test_nothing_left_after_deduplication_is_bad_input(folder):
+    folder.faces("a.jsonl", 1)
+    folder.faces("t.jsonl", 1)
+    shutil.copy(folder.images / "a" / "0.png", folder.images / "t" / "0.png")
+    settings = config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)], deduplicate=True)
+    with pytest.raises(InputError, match="data.deduplicate=true: all 1 train rows show images of the test side"):
+        load_data(settings)
+
+
+def test_recompressed_copies_are_found_where_asked_for(folder, tmp_path):
+    from PIL import Image
+
+    from tests.data.owners import face
+
+    settings = two_files(folder, cache=str(tmp_path / "cache"))
+    face(folder.images / "a" / "3.png", seed=7)
+    Image.open(folder.images / "a" / "3.png").save(folder.images / "t" / "2.png", "JPEG", quality=70)
+    assert [leak.kind for leak in load_data(settings).leaks] == ["exact"]
+    found = load_data({**settings, "leaks": "perceptual"}).leaks
+    assert {(leak.kind, leak.test) for leak in found} == {
+        ("exact", f"{folder.images}/t/5.png"),
+        ("perceptual", f"{folder.images}/t/2.png"),
+    }
+
+
+def test_balance_of_the_whole_is_said(folder):
+    folder.faces("a.jsonl", 40, AUs=lambda index: ["AU9"] if index == 0 else ["AU12"])
+    data = load_data(config(folder, amount=30, balance="action_units", repeats=True, split={"test": 0.0}), need=("train",))
+    assert len(data.train) == 30
+    rare = sum("AU9" in (record.AUs or ()) for record in data.train)
+    assert rare == 1 and not data.train.repeats, "one of 30 is its share of 3 %"
+
+
+def test_files_of_a_source_may_have_a_protocol_of_their_own(folder):
+    folder.faces("a.jsonl", 4, dataset="DISFA", labels=[""], AUs=lambda index: ["AU12"] if index else [])
+    folder.faces("b.jsonl", 4, dataset="mine", AUs=[])
+    sources = [
+        {"files": [str(folder.path / "a.jsonl")], "images": [str(folder.images)], "protocol": {"name": "disfa"}},
+        {"files": [str(folder.path / "b.jsonl")], "images": [str(folder.images)]},
+    ]
+    data = load_data({"sources": sources}, need=("train",))
+    assert {record.dataset: data.protocol_of(record).name for record in data.train} == {"DISFA": "disfa", "mine": "generic"}
+    assert next(record for record in data.train if record.id == "a0").AUs == (), "[] is coded, none present, in DISFA"
+    assert next(record for record in data.train if record.dataset == "mine").AUs is None, "and not coded in the other file"

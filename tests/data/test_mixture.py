@@ -134,3 +134,62 @@ def test_the_table_as_text():
     assert disfa.split()[:4] == ["disfa", "20", "20", "0"]
     assert total.split()[:4] == ["all", "60", "100", "40"]
     assert "all: labels: happiness 75" in rest and "raf: AUs: AU12 40" in rest
+
+
+# --- balance -----------------------------------------------------------------------------------------------------------
+
+
+def skewed(**options) -> Part:
+    """90 smiles, 9 wrinkled noses, one tongue."""
+    codes = [("AU12",)] * 90 + [("AU9",)] * 9 + [("AU19",)]
+    records = [Record(f"r{index}", "d", (f"/{index}.png",), "", code, ("fear",)) for index, code in enumerate(codes)]
+    return Part("skewed", records, **options)
+
+
+def test_a_balanced_source_shows_its_repeats_in_the_table():
+    row = mix([skewed(amount=100, balance="action_units", repeats=True)]).table()[0]
+    assert (row["rows"], row["repeats"], row["AUs"]["AU19"]) == (100, 2, 3)
+
+
+def test_repeats_of_a_balanced_source_are_said():
+    mixture = mix([skewed(amount=100, balance="action_units", repeats=True)])
+    assert mixture.notes == ("amount of skewed: 2 of 100 rows are repeats, to balance action units",)
+
+
+def test_codes_that_run_out_are_said():
+    mixture = mix([skewed(amount=100, balance="action_units")])
+    assert mixture.repeats == 0
+    assert mixture.notes == (
+        "amount of skewed: rows with some action units run out before their share of 100 is full (AU19 1); "
+        "repeats=true would repeat their rows",
+    )
+
+
+def test_a_balanced_amount_may_be_above_the_rows_when_they_repeat():
+    mixture = mix([skewed(amount=150, balance="labels", repeats=True)])
+    assert (len(mixture), mixture.repeats) == (150, 50)
+
+
+def test_a_balanced_amount_above_the_rows_needs_repeats():
+    with pytest.raises(InputError, match="amount of skewed=150, but there are 100 rows"):
+        mix([skewed(amount=150, balance="labels")])
+
+
+def test_a_balanced_fraction_is_of_the_rows():
+    assert len(mix([skewed(amount=0.2, balance="action_units", repeats=True)])) == 20
+
+
+def test_the_amount_of_the_whole_can_be_balanced():
+    whole = mix([skewed(), part("b", 20)], amount=30, balance="labels")
+    assert len(whole) == 30 and whole.repeats == 0
+    assert Counter(record.labels[0] for record in whole if record.labels)["happiness"] == 15
+
+
+def test_all_rows_are_as_they_are():
+    assert len(mix([skewed()], balance="action_units")) == 100
+
+
+def test_a_balanced_choice_does_not_depend_on_the_order_of_rows():
+    there = skewed(amount=40, balance="action_units", repeats=True)
+    back = Part("skewed", there.records[::-1], 40, balance="action_units", repeats=True)
+    assert ids(mix([there])) == ids(mix([back]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from facial_r1.training.group_generation import SharedGeneration
 from facial_r1.training.row_weights import weighted_advantages
 
 
@@ -38,3 +41,20 @@ def test_dead_rows_stay_dead_and_no_other_dies() -> None:
 def test_what_cannot_be_meant_is_refused(rows: list[int], weights: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         weighted_advantages(torch.zeros(2), rows, weights)
+
+
+def weighed(training: bool, weights: list[float] | None) -> list[float]:
+    """What the trainer's hook makes of two completions of two training rows with advantage 1."""
+    trainer = SimpleNamespace(row_weights=weights, model=SimpleNamespace(training=training))
+    batch = {"advantages": torch.ones(2)}
+    SharedGeneration._weigh(trainer, batch, [{"row": 1}, {"row": 0}])
+    return batch["advantages"].tolist()
+
+
+def test_the_trainer_weighs_by_the_row_of_each_completion() -> None:
+    assert weighed(True, [0.5, 2.0]) == [2.0, 0.5]
+
+
+@pytest.mark.parametrize(("training", "weights"), [(False, [0.5, 2.0]), (True, None)])
+def test_evaluation_and_plain_training_are_not_weighed(training: bool, weights: list[float] | None) -> None:
+    assert weighed(training, weights) == [1.0, 1.0]

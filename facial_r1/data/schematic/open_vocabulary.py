@@ -28,7 +28,10 @@ DATASET = "schematic_open"
 QUESTION = "Which emotions does this person show?"
 
 WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "happiness": (("happy", "joyful", "delighted", "cheerful"), ("proud", "excited", "amused", "content", "relieved", "grateful")),
+    "happiness": (
+        ("happy", "joyful", "delighted", "cheerful"),
+        ("proud", "excited", "amused", "hopeful", "relieved", "grateful"),
+    ),
     "sadness": (("sad", "unhappy", "sorrowful", "miserable"), ("hurt", "disappointed", "lonely", "helpless", "regretful")),
     "anger": (("angry", "furious", "annoyed", "irritated"), ("frustrated", "indignant", "resentful", "hostile", "bitter")),
     "fear": (("afraid", "scared", "anxious", "frightened"), ("worried", "nervous", "uneasy", "helpless", "tense")),
@@ -42,7 +45,7 @@ COUNTS: tuple[tuple[int, float], ...] = ((1, 0.25), (2, 0.35), (3, 0.25), (4, 0.
 """Words of a face, with their chances."""
 
 FITTING: dict[str, tuple[str, ...]] = {
-    "happiness": ("We won the first prize!", "My sister comes home today.", "That is the best present I ever got."),
+    "happiness": ("We came first in the race!", "My sister comes home today.", "That is the best present I ever got."),
     "sadness": ("She never wrote back to me.", "The old dog died last night.", "I have nobody left to talk to."),
     "anger": ("You broke my things again!", "Do not lie to me.", "I told you three times to stop."),
     "fear": ("There is somebody in the house.", "I cannot find my child.", "Please do not leave me alone here."),
@@ -84,13 +87,14 @@ def description_of(one: Face) -> str:
 
 
 def open_row(row: Mapping[str, Any], one: Face, image: str) -> dict[str, Any]:
-    """The row of a drawn face with its words and transcript in place of its noun; a row without a description stays without."""
+    """The row of a drawn face with words and transcript in place of noun and action units; one without a description stays without."""
     return {
         **row,
         "id": str(row["id"]).replace("schematic", DATASET, 1),
         "dataset": DATASET,
         "image": image,
         "question": QUESTION,
+        "AUs": None,
         "labels": words_of(one),
         "description": description_of(one) if row["description"] else "",
         "transcript": transcript_of(one),

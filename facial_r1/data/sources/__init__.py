@@ -31,6 +31,7 @@ MODULES = (
     "ferbench",
     "ferplus",
     "gft",
+    "mer",
     "raf_au",
     "raf_db",
     "sfew",

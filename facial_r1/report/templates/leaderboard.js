@@ -37,10 +37,10 @@ function agreement(now) {
 /* --- confusion matrices ------------------------------------------------------------------------------------- */
 function matrix(model, { set, mode }) {
   const found = data.matrices[model][set]?.[mode];
-  const figure = el("figure", "card matrix", el("h4", "", data.models[model]));
+  const figure = el("figure", "card matrix", el("h3", "", data.models[model]));
   if (!found) { figure.append(el("p", "muted small", `no ${mode} figures of ${labelOf(set)}`)); return figure; }
   const head = el("tr", "", el("td", "recall"), ...found.columns.map((name) => { const cell = el("th", "", el("span", "", name)); cell.scope = "col"; return cell; }));
-  const recall = el("th", "", el("span", "", "recall"));
+  const recall = el("th", "", el("span", "", "recall, %"));
   recall.scope = "col";
   head.append(recall);
   const body = el("tbody", "");
@@ -53,12 +53,11 @@ function matrix(model, { set, mode }) {
       const share = sum ? count / sum : 0, cell = el("td", "", count ? group(count) : "");
       cell.style.setProperty("--share", String(count ? 0.08 + 0.92 * share : 0));
       cell.title = `truth ${truth}, answer ${found.columns[column]}: ${group(count)} of ${group(sum)} (${percent(count, sum)})`;
-      if (share > 0.5) cell.classList.add("on");
       if (truth === found.columns[column]) { cell.classList.add("right"); right += count; }
       line.append(cell);
     });
     const hit = found.columns.indexOf(truth);
-    line.append(el("td", "recall", sum ? percent(counts[hit], sum) : "–"));
+    line.append(el("td", "recall", sum && hit >= 0 ? (100 * counts[hit] / sum).toFixed(1) : "–"));
     total += sum;
     body.append(line);
   });

@@ -1,0 +1,286 @@
+"""The sets of OV-MER, AffectGPT and the MER challenges: clips with emotion words, as frames and transcript.
+
+Labels, descriptions and subtitles are the owners' CSV files, by clip name (`facial_r1.data.ovmer`). Clips are read as pictures: a folder of
+frames for each (``frames/<name>/*.jpg``, for example by ``ffmpeg -i <name>.mp4 -vf fps=4 frames/<name>/%04d.jpg``), of which `frames` are
+taken at equal distances, first and last included. Sound and video files are not read. A clip without labels is left out, where
+the owners' loader calls it neutral, which no wheel has.
+
+Of MER-UniBench's other sets, MER2023, MER2024, MELD and IEMOCAP are read (one word for each clip, scored by HIT). The sentiment sets
+(CMU-MOSI, CMU-MOSEI, CH-SIMS and its v2) have numbers for labels and no emotion words; `facial_r1.metrics.sentiment` scores answers to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from facial_r1.affect.wheels.unpickling import read_object_npz
+from facial_r1.data.locate import absolute
+from facial_r1.data.ovmer import exclude_names, read_labels, read_names, read_texts
+from facial_r1.data.problems import Problem
+from facial_r1.data.record import Record
+from facial_r1.data.sources.listing import first_file, pictures
+from facial_r1.data.sources.options import at_least
+from facial_r1.data.sources.registry import Reading, layout_error, source
+from facial_r1.errors import InputError
+
+Set = Literal["mercaptionplus", "mer_ov", "ovmerd", "ovmerdplus", "mer2023", "mer2024", "meld", "iemocap"]
+Overlapping = Literal["note", "exclude"]
+
+QUESTION = "Please recognize all possible emotional states of the character."
+"""AffectGPT's question for labels (released code)."""
+
+TEST_NAMES = ("ovmerdplus_names.csv", "ovmerdplus-process/ovlabel.csv", "ovlabel.csv")
+"""Where the 532 names of OV-MERD+ are looked for."""
+
+SUBTITLES = ("subtitle_chieng.csv", "ovmerdplus-process/subtitle_eng.csv", "subtitle_eng.csv", "transcription-engchi-polish.csv",
+             "transcription_merge.csv")  # fmt: skip
+HUMAN = "track2_train_human.csv"
+
+MELD = ("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise")
+IEMOCAP = ("happy", "sad", "neutral", "anger")
+"""What the indices in the owners' label files stand for, as MER-UniBench writes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Files of a set: names that its labels, and descriptions, may have; the side that the rows are on; official rows."""
+
+    labels: tuple[str, ...]
+    reasons: tuple[str, ...]
+    side: Literal["train", "test"]
+    count: int
+
+
+LAYOUTS: dict[str, _Layout] = {
+    "mercaptionplus": _Layout(("track2_train_mercaptionplus.csv",), ("track3_train_mercaptionplus.csv",), "train", 31327),
+    "mer_ov": _Layout((HUMAN,), (), "train", 1000),
+    "ovmerd": _Layout(("track2_train_ovmerd.csv", "check-openset.csv"), ("track3_train_ovmerd.csv",), "test", 332),
+    "ovmerdplus": _Layout(("ovmerdplus-process/ovlabel.csv", "ovlabel.csv"), (), "test", 532),
+}
+CORPORA: dict[str, tuple[str, int]] = {
+    "mer2023": ("test1_corpus", 411),
+    "mer2024": ("test1_corpus", 1169),
+    "meld": ("test_corpus", 2610),
+    "iemocap": ("whole_corpus", 1241),
+}
+"""Sets whose labels lie in ``label*.npz``: the part that MER-UniBench tests on (of IEMOCAP session 5), and its rows."""
+
+
+@source(
+    "mer",
+    line="MER-Caption+, MER2025-OV, OV-MERD(+), MER2023/2024, MELD, IEMOCAP: clips with emotion words, as frames and transcript",
+    layout="""
+track2_train_mercaptionplus.csv, track3_train_mercaptionplus.csv    name, openset; name, reason    (set: mercaptionplus)
+track2_train_human.csv, ovmerdplus_names.csv                        name, openset; name            (set: mer_ov)
+track2_train_ovmerd.csv or check-openset.csv                        name, openset                  (set: ovmerd)
+ovmerdplus-process/ovlabel.csv                                      name, openset                  (set: ovmerdplus)
+label*.npz                                                          <part>_corpus: name to emo, val (sets: mer2023, mer2024, meld, iemocap)
+subtitle_chieng.csv                                                 name, chinese, english
+frames/<name>/*.jpg                                                 the clip's frames in order
+""",
+)
+def read(
+    root: Path,
+    set: Set = "ovmerd",
+    frames: int = 8,
+    frames_folder: str | None = None,
+    labels: str | None = None,
+    reasons: str | None = None,
+    subtitles: str | None = None,
+    language: Literal["english", "chinese"] = "english",
+    test_names: str | None = None,
+    overlapping: Overlapping = "note",
+) -> Reading:
+    """Read one of the sets.
+
+    Args:
+        root: The folder with the owner's files.
+        set: Which one.
+        frames: Pictures a clip, at equal distances; a clip with fewer gives all that it has.
+        frames_folder: Where the folders of frames lie; by default ``frames`` in `root`.
+        labels: The label file, where it is not where the layout says; likewise the next two.
+        reasons: Descriptions, for supervised fine-tuning.
+        subtitles: What is said.
+        language: Column of the subtitles; the other one where it is empty.
+        test_names: A CSV with the names of OV-MERD+. mer_ov is without them; mercaptionplus is compared with them.
+        overlapping: For mercaptionplus: ``note`` counts clips that have human labels (training or test of the later phases) or are in
+            OV-MERD+, ``exclude`` leaves them out. 548 of 1,532 are known to be in both.
+    """
+    at_least("frames", frames, 1)
+    folder = absolute(frames_folder) if frames_folder else root / "frames"
+    if not folder.is_dir():
+        raise layout_error("mer", root, f"there is no folder of frames {folder} (data.options.frames_folder names it)")
+    reading = Reading()
+    found, file = _labelled(root, set, labels, reading)
+    rows = dict(found)
+    if set == "mer_ov":
+        rows = _without_test(root, rows, test_names, reading)
+    if set == "mercaptionplus":
+        rows = _compared(root, rows, test_names, overlapping, reading)
+    spoken = _spoken(root, subtitles, language, reading)
+    written = _reasons(root, set, reasons, reading)
+    side = LAYOUTS[set].side if set in LAYOUTS else "test"
+    lines = {name: number for number, name in enumerate(found, start=2)}
+    silent = 0
+    for name, words in rows.items():
+        if not words:
+            reading.excluded["no label"] += 1
+            continue
+        images = frames_of(folder, name, frames)
+        if not images:
+            fix = f"put its frames into {folder / name}/ as pictures, or set data.on_error=skip"
+            reading.problems.append(Problem(str(file), lines[name], "name", f"the clip {name!r} has no frames", fix))
+            continue
+        silent += not spoken.get(name, "").strip()
+        reading.records.append(
+            _record(set, name, words, images, spoken.get(name, ""), written.get(name, ""), side, f"{file}:{lines[name]}")
+        )
+    if silent:
+        reading.notes.append(f"{silent} clips have no transcript; their prompts say nothing about what is said")
+    return reading
+
+
+def frames_of(folder: Path, name: str, count: int) -> tuple[str, ...]:
+    """Up to `count` frames of a clip at equal distances, first and last included; () without any.
+
+    A picture ``<name>.jpg`` beside the folders stands for a clip of one frame.
+    """
+    clip = folder / name
+    if not clip.is_dir():
+        one = first_file(folder, f"{name}.jpg", f"{name}.png")
+        return (str(one),) if one else ()
+    listed = pictures(clip)
+    if len(listed) > count:
+        places = (
+            [round(place * (len(listed) - 1) / max(1, count - 1)) for place in range(count)] if count > 1 else [len(listed) // 2]
+        )
+        listed = [listed[place] for place in places]
+    return tuple(str(clip / picture) for picture in listed)
+
+
+def _labelled(root: Path, which: str, given: str | None, reading: Reading) -> tuple[Mapping[str, list[str]], Path]:
+    """Words by clip name in the owner's order, and the file."""
+    if which in CORPORA:
+        file = absolute(root / given) if given else next(iter(sorted(root.glob("label*.npz"))), None)
+        if file is None or not file.is_file():
+            raise layout_error("mer", root, f"there is no label*.npz for the set {which} (data.options.labels names it)")
+        reading.files.append(file)
+        reading.official = {"test": CORPORA[which][1]}
+        return _corpus(file, which), file
+    layout = LAYOUTS[which]
+    file = absolute(root / given) if given else first_file(root, *layout.labels)
+    if file is None or not file.is_file():
+        raise layout_error(
+            "mer", root, f"there is no {' or '.join(layout.labels)} for the set {which} (data.options.labels names it)"
+        )
+    reading.files.append(file)
+    reading.official = {layout.side: layout.count}
+    return read_labels(file), file
+
+
+def _corpus(file: Path, which: str) -> dict[str, list[str]]:
+    part = CORPORA[which][0]
+    objects = read_object_npz(file)
+    corpus = objects.get(part)
+    if not isinstance(corpus, Mapping):
+        raise InputError(
+            f"{file}: there is no {part}; it holds {', '.join(objects) or 'nothing'}. Give the label file of {which}"
+        )
+    names = {"meld": MELD, "iemocap": IEMOCAP}.get(which)
+    found: dict[str, list[str]] = {}
+    for name, facts in corpus.items():
+        if which == "iemocap" and str(name)[4:5] != "5":  # MER-UniBench tests on session 5
+            continue
+        word = facts.get("emo") if isinstance(facts, Mapping) else None
+        if names is not None:
+            if not isinstance(word, int) or not 0 <= word < len(names):
+                raise InputError(f"{file}: {part}: {name}: emo={word!r} is no number from 0 to {len(names) - 1}")
+            word = names[word]
+        found[str(name)] = [str(word)] if word not in (None, "") else []
+    return found
+
+
+def _without_test(root: Path, rows: Mapping[str, list[str]], given: str | None, reading: Reading) -> dict[str, list[str]]:
+    file = absolute(root / given) if given else first_file(root, *TEST_NAMES)
+    if file is None or not file.is_file():
+        raise layout_error(
+            "mer",
+            root,
+            "there is no list of the clips of OV-MERD+, which must not be trained on (data.options.test_names names it)",
+        )
+    reading.files.append(file)
+    kept, report = exclude_names(rows, read_names(file))
+    reading.excluded["is in OV-MERD+"] += report.removed
+    reading.notes.append(f"{file.name}: {report}")
+    return kept
+
+
+def _compared(
+    root: Path, rows: Mapping[str, list[str]], given: str | None, overlapping: Overlapping, reading: Reading
+) -> dict[str, list[str]]:
+    """Rows of the cold start, compared with clips that have human labels."""
+    files = [absolute(root / given) if given else first_file(root, *TEST_NAMES), first_file(root, HUMAN)]
+    kept = dict(rows)
+    for file, what in zip(files, ("in OV-MERD+", "labelled by people"), strict=True):
+        if file is None or not file.is_file():
+            continue
+        reading.files.append(file)
+        left, report = exclude_names(kept, read_names(file))
+        reading.notes.append(f"{file.name}: {report.removed} of {report.before} clips are {what}")
+        if overlapping == "exclude":
+            kept = left
+            reading.excluded[f"is {what}"] += report.removed
+    if not any(file is not None and file.is_file() for file in files):
+        reading.notes.append(
+            "not compared with the clips of the tests: data.options.test_names=<names of OV-MERD+> looks for overlap"
+        )
+    return kept
+
+
+def _spoken(root: Path, given: str | None, language: str, reading: Reading) -> dict[str, str]:
+    """Transcripts by clip name; the other language where one is empty."""
+    file = absolute(root / given) if given else first_file(root, *SUBTITLES)
+    if file is None:
+        reading.notes.append("there is no file of subtitles (data.options.subtitles names it)")
+        return {}
+    if not file.is_file():
+        raise InputError(f"data.options.subtitles: {file}: no such file")
+    reading.files.append(file)
+    if file.name == "subtitle_eng.csv":
+        return read_texts(file, "sentence")
+    first, other = read_texts(file, language), read_texts(file, "chinese" if language == "english" else "english")
+    return {name: text.strip() or other.get(name, "").strip() for name, text in first.items()}
+
+
+def _reasons(root: Path, which: str, given: str | None, reading: Reading) -> dict[str, str]:
+    known = LAYOUTS[which].reasons if which in LAYOUTS else ()
+    file = absolute(root / given) if given else first_file(root, *known)
+    if file is None:
+        return {}
+    if not file.is_file():
+        raise InputError(f"data.options.reasons: {file}: no such file")
+    reading.files.append(file)
+    return read_texts(file, "reason")
+
+
+def _record(
+    which: str, name: str, words: Iterable[str], images: tuple[str, ...], transcript: str, reason: str, side: str, place: str
+) -> Record:
+    listed = tuple(dict.fromkeys(word.strip().lower() for word in words if word.strip()))
+    thinking = " ".join(reason.split())
+    return Record(
+        id=f"{which}/{name}",
+        dataset=which,
+        images=images,
+        question=QUESTION,
+        AUs=None,
+        labels=listed,
+        description=f"<think>{thinking}</think><answer>{', '.join(listed)}</answer>" if thinking else "",
+        split=side,
+        transcript=" ".join(transcript.split()),
+        meta_info=cast(dict[str, Any], {"clip": name}),
+        source=place,
+    )
