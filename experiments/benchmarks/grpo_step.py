@@ -373,14 +373,14 @@ def figure(results: list[dict[str, Any]], target: Path) -> None:
 def table(results: list[dict[str, Any]]) -> str:
     """Markdown table of all cells."""
     lines = [
-        "| G | prompt | completion | tower | training s, TRL → ours | generation s, TRL → ours "
+        "| G | prompt | completion | tower | threads | training s, TRL → ours | generation s, TRL → ours "
         "| training | generation | step | memory |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         cell, plain, ours = result["cell"], result["seconds"]["plain"], result["seconds"]["ours"]
         lines.append(
-            f"| {cell['group']} | {cell['prompt']} | {cell['completion']} | {cell['tower']} "
+            f"| {cell['group']} | {cell['prompt']} | {cell['completion']} | {cell['tower']} | {cell['threads']} "
             f"| {plain['training']:.2f} → {ours['training']:.2f} | {plain['generation']:.2f} → {ours['generation']:.2f} "
             f"| {result['training_ratio']:.2f}x | {result['generation_ratio']:.2f}x | {result['step_ratio']:.2f}x "
             f"| {result['memory_ratio']:.2f} |"
