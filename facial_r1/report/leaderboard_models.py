@@ -116,7 +116,7 @@ def sources_in(place: Path, runs: Sequence[Path] = (), name: str | None = None) 
 def distinct(sources: Sequence[Source]) -> list[Source]:
     """The sources under names that tell them apart: with the folder above where two are the same, else numbered."""
     names = [source.name for source in sources]
-    named = []
+    named: list[Source] = []
     for source in sources:
         name = source.name
         if names.count(name) > 1:

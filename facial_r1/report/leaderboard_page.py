@@ -257,4 +257,3 @@ def _sample(
         "prompt": prompts.add(asked["prompt"]),
         "answers": answers,
     }
-

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from facial_r1 import atomic
+from facial_r1.data.ferbench import QUESTIONS
 from facial_r1.metrics.ferbench_figures import MATRIX_FIGURES, MODES, POOLED, RATES
 from facial_r1.report.leaderboard_board import FIGURES, Board
 from facial_r1.report.leaderboard_models import SET_LABELS
@@ -129,8 +130,10 @@ def to_latex(board: Board) -> str:
 
 
 def sources(board: Board) -> list[tuple[str, str]]:
-    """Published systems, each with the sources of its figures."""
-    return [(str(system["name"]), "; ".join(dict.fromkeys(system["sources"].values()))) for system in board.references]
+    """Published systems, each with the sources of its figures, and whether they may be compared with what is here."""
+    asked, whole = sum(map(len, board.keys.values())), sum(QUESTIONS.values())
+    other = "" if asked == whole else f". Not comparable: that was over {whole:,} questions, here are {asked:,}"
+    return [(str(system["name"]), "; ".join(dict.fromkeys(system["sources"].values())) + other) for system in board.references]
 
 
 def write_tables(board: Board, folder: Path, stem: str = "leaderboard") -> list[Path]:
@@ -271,4 +274,3 @@ def _md(text: str) -> str:
 
 def _latex(text: str) -> str:
     return escape_latex(text).replace("–", "--")
-

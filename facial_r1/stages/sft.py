@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from facial_r1.config.schema import SFT, Sampling
@@ -77,12 +78,13 @@ def target(context: Context, record: Record) -> str:
 
 def plan(context: Context, stage: SFT, rows: list[Record]) -> None:
     """Print what would be trained."""
+    again = sum(_hinted(index, stage.hinted) for index in range(len(rows)))
     per_step = (stage.per_device_batch_size or 1) * stage.gradient_accumulation * context.world
-    steps = stage.max_steps if stage.max_steps > 0 else -(-len(rows) * stage.epochs // per_step)
+    steps = stage.max_steps if stage.max_steps > 0 else math.ceil(-(-(len(rows) + again) // per_step) * stage.epochs)
     say(
         context,
-        f"plan: {len(rows)} rows, {stage.per_device_batch_size} a pass x {stage.gradient_accumulation} passes x {context.world} rank(s) = "
-        f"{per_step} rows a step, {int(steps)} steps",
+        f"plan: {len(rows)} rows{f' and {again} of them again with their labels' if again else ''}, {stage.per_device_batch_size} a pass "
+        f"x {stage.gradient_accumulation} passes x {context.world} rank(s) = {per_step} rows a step, {steps} steps",
     )
 
 

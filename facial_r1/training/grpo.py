@@ -19,6 +19,7 @@ from facial_r1.config.schema import GRPO, Job, Reward
 from facial_r1.generation.special_tokens import end_tokens
 from facial_r1.generation.vllm_inputs import require_vllm
 from facial_r1.prompts import parse
+from facial_r1.prompts.open_vocabulary import is_formatted
 from facial_r1.rewards.rarity import row_weights
 from facial_r1.training.arguments import shared_arguments
 from facial_r1.training.efficiency import Efficiency
@@ -54,13 +55,14 @@ def reward_functions(
     """
 
     latest: dict[str, list[float | None]] = {}
+    bare = any(one.get("output") == "direct" for one in options.values())
 
     def make(name: str, first: bool) -> RewardFunction:
         def function(completions: list[Any], row: list[int], **kwargs: Any) -> list[float | None]:
             texts = [turn[0]["content"] if isinstance(turn, list) else turn for turn in completions]
             found = [records[index] for index in row]
             if first:
-                _log_batch(texts, row, kwargs, ends)
+                _log_batch(texts, row, kwargs, ends, bare)
             latest[name] = rewards.score(name, texts, found, **options.get(name, {}))
             return latest[name]
 
@@ -81,9 +83,12 @@ def reward_weights(reward: Reward) -> list[float]:
     return [*weights, 1.0] if rewards.can_exceed(reward.weights, reward.limit) else weights
 
 
-def _log_batch(texts: list[str], row: list[int], kwargs: Mapping[str, Any], ends: Collection[int]) -> None:
-    parsed = [parse(text) for text in texts]
-    kwargs["log_metric"]("completions/parse_failures", sum(not item.valid for item in parsed) / len(parsed))
+def _log_batch(
+    texts: list[str], row: list[int], kwargs: Mapping[str, Any], ends: Collection[int], bare: bool = False
+) -> None:
+    """Note what trackers show of a batch; with `bare`, answers are lists of words without tags."""
+    valid = [is_formatted(text, "direct") if bare else parse(text).valid for text in texts]
+    kwargs["log_metric"]("completions/parse_failures", sum(not one for one in valid) / len(valid))
     kwargs["log_extra"]("row", list(row))
     kwargs["log_extra"]("length", [len(ids) for ids in kwargs["completion_ids"]])
     kwargs["log_extra"]("truncated", [ids[-1] not in ends for ids in kwargs["completion_ids"]])

@@ -297,7 +297,7 @@ def test_nothing_left_after_deduplication_is_bad_input(folder):
     folder.faces("t.jsonl", 1)
     shutil.copy(folder.images / "a" / "0.png", folder.images / "t" / "0.png")
     settings = config(folder, test_files=[str(folder.path / "t.jsonl")], test_images=[str(folder.images)], deduplicate=True)
-    with pytest.raises(InputError, match="data.deduplicate=true: all 1 train rows show images of the test side"):
+    with pytest.raises(InputError, match=r"data\.deduplicate=true: all 1 train rows show images of the test side"):
         load_data(settings)
 
 
@@ -332,7 +332,7 @@ def test_files_of_a_source_may_have_a_protocol_of_their_own(folder):
         {"files": [str(folder.path / "a.jsonl")], "images": [str(folder.images)], "protocol": {"name": "disfa"}},
         {"files": [str(folder.path / "b.jsonl")], "images": [str(folder.images)]},
     ]
-    data = load_data({"sources": sources}, need=("train",))
+    data = load_data({"sources": sources, "split": {"test": 0.0}}, need=("train",))
     assert {record.dataset: data.protocol_of(record).name for record in data.train} == {"DISFA": "disfa", "mine": "generic"}
     assert next(record for record in data.train if record.id == "a0").AUs == (), "[] is coded, none present, in DISFA"
     assert next(record for record in data.train if record.dataset == "mine").AUs is None, "and not coded in the other file"

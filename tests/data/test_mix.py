@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from facial_r1 import prompts, rewards
+from facial_r1 import rewards
 from facial_r1.config.compose import compose_tree
 from facial_r1.config.resolved import plain
 from facial_r1.config.schema import Job

@@ -49,7 +49,7 @@ def test_another_metric_changes_the_order_but_not_the_best(tmp_path: Path) -> No
 
 
 def test_an_unknown_metric_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no model has the metric emotion/accuracy: choose --by from .*ferbench/sfew/strict"):
+    with pytest.raises(InputError, match=r"no model has the metric emotion/accuracy: choose --by from .*ferbench/sfew/strict"):
         make_board([scored(tmp_path, "a", {"sfew": range(2)}, 0)], "emotion/accuracy")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -180,7 +181,7 @@ def test_everything_can_be_reached_and_named(page: Path, browse: Open) -> None:
     assert (
         levels[0] == 1
         and levels.count(1) == 1
-        and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+        and all(after - before <= 1 for before, after in itertools.pairwise(levels))
     )
     browser.run("document.getElementById('theme').click()")
     assert browser.run("document.documentElement.dataset.theme") == "dark"

@@ -90,9 +90,11 @@ function answerCard(model, answer, mode) {
   }
   return el("div", "answer", el("h3", "", data.models[model]), row, ...parts);
 }
+const brief = (name) => name.length > 24 ? `${name.slice(0, 10)}…${name.slice(-10)}` : name;
 function card(sample, { first, second, mode }) {
-  const left = el("div", "face", face(sample.face, sample.id), el("div", "",
-    chips(chip("truth", sample.truth)), el("p", "muted small", `${labelOf(sample.set)} · ${sample.id.split("/").slice(-2).join("/")}`)));
+  const place = el("p", "muted small", `${labelOf(sample.set)} · ${brief(sample.id.split("/").pop())}`);
+  place.title = sample.id;
+  const left = el("div", "face", face(sample.face, sample.id), el("div", "", chips(chip("truth", sample.truth)), place));
   const shown = first === second ? [first] : [first, second];
   return el("article", "card sample", left, el("div", "models", ...shown.map((model) => answerCard(model, sample.answers[model], mode))));
 }
