@@ -13,7 +13,7 @@ from typing import Any
 
 from facial_r1 import atomic, rewards
 from facial_r1.config.schema import Sampling
-from facial_r1.data import Data, Record
+from facial_r1.data import Data, Protocol, Record
 from facial_r1.errors import InputError
 from facial_r1.generation.engine import Request
 from facial_r1.metrics.breakdown import by_field
@@ -258,6 +258,15 @@ def _write_samples(
     data: Data,
     scores: dict[str, list[float | None]],
 ) -> None:
+    rendered: dict[Any, str] = {}
+
+    def asked(record: Record, rules: Protocol) -> str:
+        """The prompt, rendered once for rows that are asked the same."""
+        key = (id(rules), record.question, record.candidate_labels, record.transcript)
+        if key not in rendered:
+            rendered[key] = render(context.job.prompt, record, rules.labels, vocabulary=rules.action_units)
+        return rendered[key]
+
     lines = []
     for index, (record, answer) in enumerate(zip(records, answers, strict=True)):
         parsed = parse(answer["completion"])
@@ -271,7 +280,7 @@ def _write_samples(
         row = {
             "id": record.id,
             "image": record.images[0] if record.images else "",
-            "prompt": render(context.job.prompt, record, rules.labels, vocabulary=rules.action_units),
+            "prompt": asked(record, rules),
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
             "AUs": None if record.AUs is None else list(record.AUs),

@@ -11,6 +11,7 @@ from facial_r1.config.compose import compose_tree
 from facial_r1.config.resolved import plain
 from facial_r1.config.schema import Job
 from facial_r1.config.validation import validate
+from facial_r1.errors import InputError
 
 
 @functools.cache
@@ -94,3 +95,16 @@ def test_released_rewards_and_system_turn_are_one_override_away() -> None:
 def test_a_recipe_fits_the_embedded_model_too(recipe: str) -> None:
     found = job(f"experiment=unifer/{recipe}", "model=tiny")
     assert found.model.image_size.side == 112 and getattr(found.stage, "max_steps", 40) in (-1, 40)
+
+
+def test_given_answers_need_no_folder_of_pictures() -> None:
+    found = validate(plain(compose_tree(["experiment=unifer/eval", "stage.predictions=answers"])))
+    assert found.data.root == "answers"
+    with pytest.raises(InputError, match=r"data\.root=/path/to/ferbench"):
+        validate(plain(compose_tree(["experiment=unifer/eval"])))
+
+
+@pytest.mark.parametrize(("recipe", "gpus"), [("sft", 4), ("grpo", 8), ("eval", 1)])
+def test_a_dry_run_plans_for_the_published_gpus(recipe: str, gpus: int) -> None:
+    found = job(f"experiment=unifer/{recipe}")
+    assert (found.launch.name, found.launch.expected_gpus) == ("auto", gpus)
