@@ -78,6 +78,9 @@ class Instead:
     grpo_learning_rate: PositiveFloat | None = None
     grpo_steps: PositiveInt | None = None
     grpo_prompts: PositiveInt | None = None
+    answer_reward_steps: PositiveInt | None = None
+    answer_reward_learning_rate: PositiveFloat | None = None
+    answer_reward_temperature: PositiveFloat | None = None
     answer_tokens: PositiveInt | None = None
     instruction_rows: PositiveInt | None = None
     synthesis_rows: PositiveInt | None = None
@@ -236,6 +239,8 @@ class Data:
                     raise ValueError(f"{name}={value}: give a fraction up to 1.0 or a whole number of rows")
                 setattr(self, name, int(value))
         if self.kind == "jsonl" and not self.files and not self.sources and not self.test_files:
+            if self.name == "mix":
+                raise ValueError("data=mix needs the datasets to mix: 'data.sources={faces: {source: raf_db, root: RAF-DB}}'")
             raise ValueError(
                 "data=jsonl needs files: data.files=[train.jsonl] data.images=[folder] (or data.sources, data.test_files)"
             )

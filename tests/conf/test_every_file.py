@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from facial_r1.config.compose import compose_tree
 from facial_r1.config.resolved import plain
@@ -14,12 +15,13 @@ from tests.command import ROOT
 
 CONF = ROOT / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if "local" not in path.parts)
-EXPECTED = 27
+EXPECTED = 96
 
 # What an option needs to be complete; everything else must validate as it is.
 COMPANIONS = {
     "data/jsonl.yaml": ["data.files=[a.jsonl]"],
     "data/source.yaml": ["data.source=raf_db"],
+    "data/mix.yaml": ["data.sources={faces: {source: raf_db, root: RAF-DB}}"],
 }
 
 
@@ -34,7 +36,7 @@ def test_composes_and_validates(path: Path):
     overrides = [f"{group}={option}"] if option else []
     overrides += COMPANIONS.get(str(path.relative_to(CONF)), [])
     data = compose_tree(overrides).data
-    if data.kind == "source":  # an owner's folder is needed wherever such a set is chosen
+    if data.kind == "source" or OmegaConf.is_dict(data.get("sources")):  # owners' folders are needed wherever such a set is chosen
         overrides += [f"data.root={data.root or '/owner'}"]
     validate(plain(compose_tree(overrides)))
 

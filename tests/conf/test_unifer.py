@@ -94,7 +94,7 @@ def test_released_rewards_and_system_turn_are_one_override_away() -> None:
 @pytest.mark.parametrize("recipe", STAGES)
 def test_a_recipe_fits_the_embedded_model_too(recipe: str) -> None:
     found = job(f"experiment=unifer/{recipe}", "model=tiny")
-    assert found.model.image_size.side == 112 and getattr(found.stage, "max_steps", 40) in (-1, 40)
+    assert found.model.image_size.side == 112 and getattr(found.stage, "max_steps", 60) in (-1, 60)
 
 
 def test_given_answers_need_no_folder_of_pictures() -> None:

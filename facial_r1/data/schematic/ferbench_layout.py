@@ -61,7 +61,7 @@ class Amounts:
     """
 
     test: int = 1120
-    described: int = 280
+    described: int = 112
     labelled: int = 1120
     seed: int = 0
     version: int = VERSION
