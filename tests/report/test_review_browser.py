@@ -144,6 +144,7 @@ def test_filters_by_decision_and_label(folder: Path, browse: Open) -> None:
 def test_decisions_outlive_the_page_and_belong_to_these_texts(folder: Path, browse: Open) -> None:
     browser = browse(folder / "review.html")
     browser.run(click(2, "reject"))
+    browser.run("new Promise(done => setTimeout(done, 500))")  # the browser hands its storage over in the background
     browser.open(folder / "review.html")
     assert browser.run(PROGRESS) == "1 of 8 decided: 0 accept, 1 reject, 0 unsure"
     assert browser.run("document.querySelectorAll('article')[2].classList.contains('reject')")
