@@ -51,10 +51,10 @@ def alike(
     if not train or not test:
         return {}
     bits = fingerprints([*train, *test], digests, cache)
-    ours, theirs = bits[: len(train)], bits[len(train) :]
+    words = np.ascontiguousarray(bits[: len(train)].T)
     near: dict[str, list[str]] = {}
-    for index, path in enumerate(test):
-        close = np.flatnonzero(np.bitwise_count(ours ^ theirs[index]).sum(axis=1) <= NEAR)
+    for path, own in zip(test, bits[len(train) :], strict=True):
+        close = _within(words, own)
         if len(close):
             near[path] = [train[place] for place in close.tolist()]
     greys = dict(_read(dict.fromkeys(path for pair in near.items() for path in (pair[0], *pair[1])), "comparing images"))
@@ -88,6 +88,17 @@ def fingerprints(paths: Sequence[str], digests: Mapping[str, str], cache: Path |
             fresh = []
     _remember(cache, fresh)
     return result
+
+
+def _within(words: Bits, own: Bits) -> NDArray[np.intp]:
+    """Places of the fingerprints, given word by word in shape (4, n), that differ from `own` in at most `NEAR` bits.
+
+    Half of the bits tell nearly all unrelated images apart, so that the other half is counted for the few that are left.
+    """
+    half = np.bitwise_count(words[0] ^ own[0]) + np.bitwise_count(words[1] ^ own[1])
+    left = np.flatnonzero(half <= NEAR)
+    rest = np.bitwise_count(words[2, left] ^ own[2]) + np.bitwise_count(words[3, left] ^ own[3])
+    return left[half[left] + rest <= NEAR]
 
 
 def _bits(grey: Grey) -> Bits:

@@ -71,3 +71,17 @@ def test_unrelated_pictures_differ_in_about_half_of_the_bits(images: list[str]):
 def test_an_unreadable_image_matches_nothing(images: list[str], tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     assert alike([str(tmp_path / "broken.png")], [str(tmp_path / "broken.png"), *images], {}) == {}
+
+
+def test_near_fingerprints_are_those_that_counting_every_bit_finds():
+    from facial_r1.data.fingerprints import NEAR, _within
+
+    draws = np.random.default_rng(0)
+    own = draws.integers(0, 2**63, 4, dtype=np.uint64)
+    flips = np.array(
+        [draws.integers(0, 2, (256,)) * (draws.random(256) < share) for share in np.linspace(0, 0.6, 300)], dtype=np.uint8
+    )
+    bits = own ^ np.packbits(flips, axis=1).view(np.uint64).reshape(-1, 4)
+    counted = np.flatnonzero(np.bitwise_count(bits ^ own).sum(axis=1) <= NEAR)
+    assert 20 < len(counted) < 280
+    assert _within(np.ascontiguousarray(bits.T), own).tolist() == counted.tolist()
