@@ -155,7 +155,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.wheels in ("mer2025", "mer2026") and not self.wheel_root:
-            raise ValueError(f"wheels={self.wheels} needs the folder of the released tables: data.protocol.wheel_root=/path/to/emotion_wheel")
+            raise ValueError(
+                f"wheels={self.wheels} needs the folder of the released tables: data.protocol.wheel_root=/path/to/emotion_wheel"
+            )
         if isinstance(self.labels, str) and self.labels != "none":
             raise ValueError(
                 f"labels={self.labels}: give a list, [{self.labels}, ...]; [] is an open vocabulary, none asks for no emotion, "
@@ -248,7 +250,9 @@ class Data:
             if not self.source:
                 raise ValueError("data=source needs the name of a dataset: data.source=raf_db (or choose it: data=raf_db)")
             if not self.root:
-                raise ValueError(f"data={self.name} needs the folder as its owner distributes it: data.root=/path/to/{self.source}")
+                raise ValueError(
+                    f"data={self.name} needs the folder as its owner distributes it: data.root=/path/to/{self.source}"
+                )
             given = [name for name in ("files", "test_files", "sources") if getattr(self, name)]
             if given:
                 raise ValueError(
@@ -259,7 +263,9 @@ class Data:
             raise ValueError("repeats=true is for balance=action_units or labels; weights of data.sources repeat all rows")
         owned = [one for one in self.sources if one.source]
         if owned and not self.root and not all(Path(one.root or "").is_absolute() for one in owned):
-            raise ValueError(f"data={self.name} needs the folder that holds the folders of its datasets: data.root=/path/to/datasets")
+            raise ValueError(
+                f"data={self.name} needs the folder that holds the folders of its datasets: data.root=/path/to/datasets"
+            )
 
 
 # --- prompt, reward, generation ------------------------------------------------------------------------------
@@ -319,7 +325,9 @@ class Endpoint:
         if self.base_url is None:
             return
         if not re.match(r"https?://[^/@\s]+(/|$)", self.base_url):
-            raise ValueError("base_url is no http:// or https:// address without a user name, for example http://127.0.0.1:8000/v1")
+            raise ValueError(
+                "base_url is no http:// or https:// address without a user name, for example http://127.0.0.1:8000/v1"
+            )
         self.base_url = re.sub(r"/chat/completions$", "", self.base_url.rstrip("/"))
 
 
@@ -479,7 +487,9 @@ class VLLM(OfflineVLLM):
             return
         if self.mode == "server":
             if not self.server_url:
-                raise ValueError("mode=server needs the address of a running vllm serve: stage.vllm.server_url=http://127.0.0.1:8000")
+                raise ValueError(
+                    "mode=server needs the address of a running vllm serve: stage.vllm.server_url=http://127.0.0.1:8000"
+                )
             if self.tensor_parallel > 1 or self.sleep:
                 raise ValueError("tensor_parallel and sleep are for mode=colocate; give a server its own options when it starts")
         elif self.server_url:
@@ -517,6 +527,7 @@ class GRPO(Optimisation):
     importance_sampling_level: Literal["token", "sequence"] = "token"
     mask_truncated_completions: bool = False
     rarity_weighting: Literal["none", "per_sample"] = "none"
+    reasoning_rewards: list[str] = Field(default_factory=list)
     rollouts_every: PositiveInt = 10
     dynamic_sampling: DynamicSampling = Field(default_factory=DynamicSampling)
     efficiency: Efficiency = Field(default_factory=Efficiency)

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from facial_r1.config.schema import STAGES, Job, Source
+from facial_r1.config.schema import GRPO, STAGES, Job, Source
 from facial_r1.config.suggest import did_you_mean
 from facial_r1.errors import InputError
 
@@ -121,6 +121,20 @@ def _check_rewards(job: Job) -> None:
     for name in [*job.reward.weights, *job.reward.options]:
         if name not in known:
             raise InputError(f"configuration: reward.weights.{name}: no such reward; {did_you_mean(name, known)}")
+    for stage in (job.stage, getattr(job.stage, "grpo", None)):
+        if not isinstance(stage, GRPO) or not stage.reasoning_rewards:
+            continue
+        for name in stage.reasoning_rewards:
+            if name not in job.reward.weights:
+                raise InputError(
+                    f"configuration: stage.reasoning_rewards: {name} is not among the rewards of this job "
+                    f"({', '.join(job.reward.weights)}); {did_you_mean(name, list(job.reward.weights))}"
+                )
+        if rewards.can_exceed(job.reward.weights, job.reward.limit):
+            raise InputError(
+                "configuration: stage.reasoning_rewards credits rewards one by one, and reward.limit clamps their sum: "
+                "set reward.limit=null or stage.reasoning_rewards=[]"
+            )
 
 
 def _check_data(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Which tokens of a completion lie in its reasoning, by character offsets: for experiments that credit a reward to a span only.
+"""Which tokens of a completion lie in its reasoning, by character offsets: for `stage.reasoning_rewards`.
 
 The released Facial-R1 code looked for the token ids of ``<think>`` and ``</think>``. Byte-level BPE merges tags with their neighbours
 (``>The``, ``.</``, ``>`` with a line break), so that those ids hardly ever occur and its mask was empty. Offsets do not depend on how

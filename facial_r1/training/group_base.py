@@ -72,6 +72,7 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         self.efficiency = efficiency or Efficiency()
         self.image_loader = image_loader
         self.row_weights: Sequence[float] | None = None
+        self.reasoning_rewards: frozenset[str] = frozenset()  # see `span_credit`
         self._scope: Scope | None = None
         self._captured: Tensor | None = None
         self._batch_rows: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from trl.models import unwrap_model_for_generation
 
 from facial_r1.generation import prefix_decode
 from facial_r1.generation.prompt_batch import PromptBatch, without_empty_fields
-from facial_r1.training import log_probs
+from facial_r1.training import log_probs, span_credit
 from facial_r1.training.group_base import Scope, SharedWork
 from facial_r1.training.load_once import PROMPT, PROMPTS, ROW, GroupSampler, LoadOnceDataset, is_stub, row_images
 from facial_r1.training.micro_batches import cut, equal_groups, group_order, total_reward
@@ -97,6 +97,7 @@ class SharedGeneration(SharedWork):
             inputs = [self._decoded(row) for row in inputs]
         if not self._shares:
             batch = super()._generate_and_score_completions(inputs)
+            self._credit(batch)
             self._weigh(batch, inputs)
             return batch
         mode = "train" if self.model.training else "eval"
@@ -125,6 +126,7 @@ class SharedGeneration(SharedWork):
             if self._on("skip_old_logprobs"):
                 batch.pop("old_per_token_logps", None)
             self._mark_dead(batch, size)
+            self._credit(batch)
             self._weigh(batch, self._batch_rows)
             batch["rollout"] = rollout
             batch["row_prompt"] = torch.tensor(prompt_of_row, device=batch["advantages"].device)
@@ -133,6 +135,23 @@ class SharedGeneration(SharedWork):
             self._scope = self._pending = self._batch_rewards = None
             self._batch_rows, self._pictures = [], ()
         return batch
+
+    def _credit(self, batch: dict[str, Any]) -> None:
+        """Give tokens outside of the reasoning the advantage without the rewards that are credited to the reasoning."""
+        if not self.reasoning_rewards or not self.model.training:
+            return
+        assert self._batch_rewards is not None
+        credited = [name in self.reasoning_rewards for name in self.reward_func_names]
+        everywhere = span_credit.outside_advantages(
+            self._batch_rewards, self.reward_weights, credited, self.num_generations, self.scale_rewards
+        )
+        inside = batch["advantages"]
+        start = self.accelerator.process_index * len(inside)
+        outside = everywhere[start : start + len(inside)].to(inside)
+        reasoning = span_credit.reasoning_tokens(self._tokenizer, batch["completion_ids"], batch["completion_mask"])
+        batch["advantages"] = span_credit.credited_advantages(inside, outside, reasoning)
+        if "dead" in batch:
+            batch["dead"] = batch["dead"] & (outside == 0)
 
     def _weigh(self, batch: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         """Scale advantages by `row_weights`, which is the same as weighing each row's policy-gradient loss."""

@@ -83,9 +83,7 @@ def reward_weights(reward: Reward) -> list[float]:
     return [*weights, 1.0] if rewards.can_exceed(reward.weights, reward.limit) else weights
 
 
-def _log_batch(
-    texts: list[str], row: list[int], kwargs: Mapping[str, Any], ends: Collection[int], bare: bool = False
-) -> None:
+def _log_batch(texts: list[str], row: list[int], kwargs: Mapping[str, Any], ends: Collection[int], bare: bool = False) -> None:
     """Note what trackers show of a batch; with `bare`, answers are lists of words without tags."""
     valid = [is_formatted(text, "direct") if bare else parse(text).valid for text in texts]
     kwargs["log_metric"]("completions/parse_failures", sum(not one for one in valid) / len(valid))
@@ -178,6 +176,7 @@ def build_trainer(
     )
     if stage.rarity_weighting == "per_sample":
         trainer.row_weights = row_weights([record.get("AUs") for record in records])
+    trainer.reasoning_rewards = frozenset(stage.reasoning_rewards)
     return trainer
 
 

@@ -16,7 +16,7 @@ def weighted_advantages(advantages: Tensor, rows: Sequence[int], weights: Sequen
     dead, which is why `facial_r1.rewards.rarity.row_weights` never gives one.
 
     Args:
-        advantages: Shape (completions,), after normalisation in the group.
+        advantages: Shape (completions,) or (completions, tokens), after normalisation in the group.
         rows: The training row of each completion.
         weights: By row, finite and above 0.
 
@@ -28,4 +28,4 @@ def weighted_advantages(advantages: Tensor, rows: Sequence[int], weights: Sequen
     chosen = advantages.new_tensor([weights[row] for row in rows])
     if not bool(((chosen > 0) & chosen.isfinite()).all()):
         raise ValueError("weights of rows must be finite and above 0")
-    return advantages * chosen
+    return advantages * (chosen if advantages.ndim == 1 else chosen[:, None])

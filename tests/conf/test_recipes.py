@@ -56,6 +56,9 @@ PLANS: dict[str, Plan] = {
             "reference model",
         ),
     ),
+    "facial_r1/grpo_reasoning_credit": Plan(
+        ("data.root={root}", *SMALL), (r"4 prompts x 8 completions = 32 a step .* 14 steps over 57 rows", MEMORY)
+    ),
     "facial_r1/grpo_task": Plan(
         ("data.root={root}/RAF-DB-70",),
         (r"32 prompts x 8 completions = 256 a step .* 8 ranks .*, 17 steps over 70 rows", MEMORY),

@@ -61,6 +61,8 @@ def test_several_errors_are_shown_together():
         (["model.image_size.mode=square", "model.image_size.side=null"], "needs a side"),
         (["data.amount=1.5"], "whole number of rows"),
         (["seed=-1"], "seed=-1"),
+        (["stage.reasoning_rewards=[aus]"], "aus is not among the rewards of this job (au, accuracy, format)"),
+        (["stage.reasoning_rewards=[au]", "reward.limit=1.5"], "set reward.limit=null"),
         (["reward.weights.au=0", "reward.weights.accuracy=0", "reward.weights.format=0"], "is zero"),
     ],
 )
