@@ -111,6 +111,7 @@ def decode(
     *,
     vision_arguments: dict[str, Any] | None = None,
     generator: torch.Generator | None = None,
+    uniform: Tensor | None = None,
 ) -> list[list[list[int]]]:
     """Complete every prompt `copies` times.
 
@@ -123,6 +124,8 @@ def decode(
         vision_arguments: Forward arguments that show the images; by default the pixels of `prompts`, one entry per
             placeholder.
         generator: Source of randomness; the global one of the device by default.
+        uniform: Numbers in [0, 1) of shape (completions, max_new_tokens) that choose the tokens instead, so that a completion
+            does not depend on what else is in the batch.
 
     Returns:
         For each prompt its completions as token ids. A completion ends with an end token, or has `max_new_tokens`.
@@ -136,7 +139,7 @@ def decode(
         module.gradient_checkpointing = False
     try:
         state = _prefill(core, prompts, counts, sampling, vision_arguments)
-        tokens = _loop(core, state, sampling, generator)
+        tokens = _loop(core, state, sampling, generator, uniform)
     finally:
         for module in checkpointing:
             module.gradient_checkpointing = True
@@ -251,8 +254,9 @@ def _pixels(prompts: PromptBatch) -> dict[str, Any]:
     }
 
 
-def _loop(core: Any, state: _State, sampling: Sampling, generator: torch.Generator | None) -> Tensor:
+def _loop(core: Any, state: _State, sampling: Sampling, generator: torch.Generator | None, uniform: Tensor | None) -> Tensor:
     device = state.hidden.device
+    uniform = None if uniform is None else uniform.to(device)
     rows = len(state.hidden)
     tokens = torch.full((rows, sampling.max_new_tokens), sampling.pad_token_id, device=device)
     ends = torch.tensor(sampling.eos_token_ids, device=device)
@@ -265,7 +269,7 @@ def _loop(core: Any, state: _State, sampling: Sampling, generator: torch.Generat
     check_every = 1 if device.type == "cpu" else 16  # asking whether all have ended makes the host wait for the device
     for place in range(sampling.max_new_tokens):
         scores = head(state.hidden).to(torch.float32)
-        chosen = choose(scores, history)
+        chosen = choose(scores, history, None if uniform is None else uniform[alive, place])
         tokens[alive, place] = chosen
         done = done | (chosen[:, None] == ends).any(1)
         if place + 1 == sampling.max_new_tokens:
@@ -288,20 +292,20 @@ def _loop(core: Any, state: _State, sampling: Sampling, generator: torch.Generat
 
 def _chooser(
     sampling: Sampling, device: torch.device, generator: torch.Generator | None
-) -> Callable[[Tensor, Tensor | None], Tensor]:
+) -> Callable[[Tensor, Tensor | None, Tensor | None], Tensor]:
     chain: Any = processors(sampling, device)
 
-    def choose(scores: Tensor, history: Tensor | None) -> Tensor:
+    def choose(scores: Tensor, history: Tensor | None, uniform: Tensor | None) -> Tensor:
         seen = history if history is not None else scores.new_zeros((len(scores), 0), dtype=torch.long)
         scores = chain(seen, scores)
         if not sampling.temperature:
             return scores.argmax(-1)
-        return draw(scores.softmax(-1), generator)
+        return draw(scores.softmax(-1), generator, uniform)
 
     return choose
 
 
-def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def draw(probabilities: Tensor, generator: torch.Generator | None = None, uniform: Tensor | None = None) -> Tensor:
     """One token per row by inverting the cumulative distribution.
 
     The same distribution as `torch.multinomial`, which draws one exponential variate per vocabulary entry and took 5 ms
@@ -311,6 +315,7 @@ def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Ten
     Args:
         probabilities: Shape (rows, vocabulary), non-negative; rows need not be normalised exactly.
         generator: Source of randomness.
+        uniform: Numbers in [0, 1) of shape (rows,) to use instead.
 
     Returns:
         Token ids, shape (rows,).
@@ -322,7 +327,11 @@ def draw(probabilities: Tensor, generator: torch.Generator | None = None) -> Ten
     total = cumulative[:, -1:].contiguous()
     if total.device.type == "cpu" and not bool(((total > 0) & total.isfinite()).all()):
         raise FloatingPointError("the model's next-token probabilities are not finite; its weights may have diverged")
-    threshold = torch.rand(total.shape, dtype=torch.float64, device=total.device, generator=generator) * total
+    if uniform is None:
+        shares = torch.rand(total.shape, dtype=torch.float64, device=total.device, generator=generator)
+    else:
+        shares = uniform[:, None].double()
+    threshold = shares * total
     # `right` skips tokens that add nothing; the bound guards against a product that rounds up to the total itself.
     chosen = torch.searchsorted(cumulative, threshold, right=True)
     return torch.minimum(chosen, torch.searchsorted(cumulative, total)).squeeze(1)

@@ -27,6 +27,7 @@ from facial_r1.models import adapters, tiny
 from facial_r1.models.fingerprint import Memory, folder_fingerprint
 from facial_r1.models.images import ImageSizer
 from facial_r1.models.parts import freeze
+from facial_r1.models.towers import quicken
 
 FLASH_ATTENTION = "flash_attention_2"
 
@@ -73,6 +74,7 @@ def load(
     except (OSError, ValueError, ImportError) as error:
         raise InputError(_explain(place, error)) from error
     _check_position(config, model_config.max_position)
+    quicken(model)
     if device is None and not train and torch.cuda.is_available():
         device = "cuda"
     if device is not None:

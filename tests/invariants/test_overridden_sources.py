@@ -183,6 +183,26 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
         "4195ff554930346c",
         "prefix_decode.DecoderStep (one table of positions)",
     ),
+    "Qwen2_5_VLVisionAttention.forward": (
+        qwen2_5_vl.Qwen2_5_VLVisionAttention.forward,
+        "2afc2f9fa3ebd677",
+        "models.towers",
+    ),
+    "Qwen2_5_VisionPatchEmbed.forward": (
+        qwen2_5_vl.Qwen2_5_VisionPatchEmbed.forward,
+        "8a9155b5aa2fad48",
+        "models.towers",
+    ),
+    "Qwen3VLVisionAttention.forward": (
+        qwen3_vl.Qwen3VLVisionAttention.forward,
+        "2afc2f9fa3ebd677",
+        "models.towers",
+    ),
+    "Qwen3VLVisionPatchEmbed.forward": (
+        qwen3_vl.Qwen3VLVisionPatchEmbed.forward,
+        "8a9155b5aa2fad48",
+        "models.towers",
+    ),
     "Qwen3VLModel.forward": (
         qwen3_vl.Qwen3VLModel.forward,
         "6fd4a7260ea6ea22",
