@@ -19,6 +19,7 @@ import numpy.typing as npt
 from facial_r1.data.ferbench import DATASETS
 from facial_r1.errors import InputError
 from facial_r1.metrics.bootstrap import from_resamples, multinomial_sums
+from facial_r1.metrics.comparison import holm, mcnemar
 from facial_r1.metrics.ferbench import merged
 from facial_r1.metrics.ferbench_figures import MEAN, MODES, POOLED
 from facial_r1.report.leaderboard_models import SET_LABELS, Model
@@ -144,36 +145,6 @@ def make_board(
         references=_references(published),
         notes=tuple(_notes(ordered, keys, right)),
     )
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p value of the exact McNemar test.
-
-    >>> mcnemar(0, 6)
-    0.03125
-    >>> mcnemar(3, 3)
-    1.0
-    """
-    n, fewer = gained + lost, min(gained, lost)
-    if n == 0:
-        return 1.0
-    logs = np.array([math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(fewer + 1)])
-    top = logs.max()
-    return float(min(1.0, 2.0 * math.exp(top - n * math.log(2.0)) * np.exp(logs - top).sum()))
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p values after Holm's step-down correction, in the given order.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    adjusted = [0.0] * len(values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = largest
-    return adjusted
 
 
 def counts(board: Board, first: int, second: int, dataset: str, mode: str) -> tuple[int, int, int, int]:

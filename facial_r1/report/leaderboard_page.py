@@ -9,11 +9,12 @@ from typing import Any
 
 from facial_r1 import atomic
 from facial_r1.data.ferbench_images import PictureFinder
+from facial_r1.metrics.comparison import mcnemar
 from facial_r1.metrics.ferbench import merged
 from facial_r1.metrics.ferbench_figures import MEAN, MODES, POOLED
 from facial_r1.report import document, svg
 from facial_r1.report.gallery import Pictures, Prompts, segments
-from facial_r1.report.leaderboard_board import FIGURES, Board, counts, mcnemar
+from facial_r1.report.leaderboard_board import FIGURES, Board, counts
 from facial_r1.report.leaderboard_models import SET_LABELS, Model
 from facial_r1.report.leaderboard_tables import compared, highest, interval, mark, percent, probability, sources
 

@@ -279,6 +279,7 @@ def _write_samples(
         spans = [[m.start, m.end, m.code, m.code in truth] for m in parsed.spans if m.code in parsed.action_units]
         row = {
             "id": record.id,
+            "dataset": record.dataset,
             "image": record.images[0] if record.images else "",
             "prompt": asked(record, rules),
             "completion": answer["completion"],

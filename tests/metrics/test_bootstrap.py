@@ -144,6 +144,27 @@ def test_coverage_of_f1_over_clusters(clusters: int) -> None:
     assert 0.93 <= held / sets <= 0.97
 
 
+@pytest.mark.parametrize("clusters", [12, 60])
+def test_coverage_of_accuracy_and_of_its_paired_difference_over_clusters(clusters: int) -> None:
+    """95 % intervals hold the true accuracy, and the true difference of two systems, in 93 to 97 % of 2,000 sets of subjects."""
+    rng = np.random.default_rng(100 + clusters)
+    sets, frames, held, apart = 2_000, 40, 0, 0
+    difference_of_systems = 0.2 * 1 / 3 - 0.05 * 2 / 3
+    for index in range(sets):
+        # How hard a subject is, is shared by both systems: right ~ Beta(6, 3), on average 2/3. The second system loses 5 % of what the
+        # first gets right and gains 20 % of what it gets wrong.
+        first = rng.binomial(frames, rng.beta(6, 3, clusters))
+        second = rng.binomial(first, 0.95) + rng.binomial(frames - first, 0.2)
+        sizes = np.full(clusters, frames)
+        one, two = np.stack([first, sizes], axis=1), np.stack([second, sizes], axis=1)
+        estimate = bootstrap(one, range(clusters), mean, 500, seed=index)
+        held += estimate.low[0] <= 2 / 3 <= estimate.high[0]
+        difference = paired_difference(two, one, range(clusters), mean, 500, seed=index)
+        apart += difference.low[0] <= difference_of_systems <= difference.high[0]
+    assert 0.93 <= held / sets <= 0.97
+    assert 0.93 <= apart / sets <= 0.97
+
+
 # --- paired differences ---------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +248,13 @@ def test_ten_thousand_resamples_of_forty_thousand_frames_take_under_five_seconds
     counts, clusters = _many_frames(), [index % subjects for index in range(40_000)]
     started = time.process_time()
     bootstrap(counts, clusters, _macro, 10_000)
+    assert time.process_time() - started < 5.0
+
+
+def test_a_paired_comparison_of_forty_thousand_frames_takes_under_five_seconds() -> None:
+    counts, clusters = _many_frames(), [index % 27 for index in range(40_000)]
+    started = time.process_time()
+    paired_difference(counts, counts[::-1], clusters, _macro, 10_000)
     assert time.process_time() - started < 5.0
 
 

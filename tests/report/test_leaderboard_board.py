@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import math
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from facial_r1.data.ferbench import DATASETS
 from facial_r1.data.protocol import load_protocol
 from facial_r1.errors import InputError
-from facial_r1.report.leaderboard_board import Board, counts, holm, make_board, mcnemar
+from facial_r1.metrics.comparison import holm
+from facial_r1.report.leaderboard_board import Board, counts, make_board
 from facial_r1.report.leaderboard_models import Source, read_model
 from tests.metrics.ferbench_cases import result, write
 from tests.report.ferbench_models import everywhere, rows, scored
@@ -135,26 +132,3 @@ def test_another_truth_for_the_same_picture_is_refused(tmp_path: Path) -> None:
     other = read_model(Source("other", (tmp_path / "other" / "sfew_2.0_results.json",)), resamples=0)
     with pytest.raises(InputError, match=r"true label 'fear'.*with 'happiness'|true label 'happiness'.*|true label 'anger'"):
         make_board([scored(tmp_path, "one", {"sfew": range(0)}, 0), other], resamples=0)
-
-
-# --- the statistics ------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 40), st.integers(0, 40))
-def test_mcnemar_is_the_exact_binomial_test(gained: int, lost: int) -> None:
-    n = gained + lost
-    tail = sum(Fraction(math.comb(n, k), 2**n) for k in range(min(gained, lost) + 1))
-    assert mcnemar(gained, lost) == pytest.approx(float(min(Fraction(1), 2 * tail)), rel=1e-9)
-
-
-def test_mcnemar_stays_finite_for_the_whole_benchmark() -> None:
-    assert mcnemar(5536, 5536) == pytest.approx(1.0) and 0.0 <= mcnemar(0, 11072) < 1e-300
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_never_lowers_a_p_value_nor_changes_the_order(values: list[float]) -> None:
-    adjusted = holm(values)
-    assert all(value <= found <= 1 for value, found in zip(values, adjusted, strict=True))
-    ranked = sorted(range(len(values)), key=values.__getitem__)
-    assert all(adjusted[a] <= adjusted[b] for a, b in itertools.pairwise(ranked))
-    assert min(adjusted) == pytest.approx(min(1.0, len(values) * min(values)))
