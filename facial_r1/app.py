@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facial_r1 import atomic, runs
+from facial_r1 import atomic, init_from, runs
 from facial_r1.errors import InputError
 
 if TYPE_CHECKING:
@@ -181,30 +181,10 @@ def _start(job: Any, tree: DictConfig) -> tuple[runs.RunDirectory | None, str | 
             run = _cold_start(job, tree)
             return run, str(run.path)
         return None, None
+    found, source = init_from.find(wanted, job.stage.name, job.output_root)
     if wanted == "latest":
-        stages = runs.STAGE_BEFORE[job.stage.name]
-        found = runs.latest(Path(job.output_root).expanduser().absolute(), stages)
-        if found is None:
-            raise InputError(
-                f"init_from=latest: no finished {' or '.join(name for group in stages for name in group)} run below "
-                f"{job.output_root}. Run one first (python -m facial_r1 stage={stages[-1][-1]}), or leave init_from out"
-            )
-        _say(f"init_from=latest is {found.path}")
-        return found, str(found.path)
-    path = Path(wanted).expanduser()
-    if (path / "status.json").is_file():
-        run = runs.RunDirectory(path.absolute())
-        runs.model_of(run)
-        return run, str(run.path)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InputError(f"init_from={wanted}: neither a run directory (status.json) nor a model directory (config.json)")
-        return None, str(path.absolute())
-    if wanted.startswith((".", "/", "~")) or wanted.count("/") != 1:
-        raise InputError(
-            f"init_from={wanted}: there is no such folder. Give a run, a model folder, a hub id (owner/name) or latest"
-        )
-    return None, wanted
+        _say(f"init_from=latest is {source}")
+    return found, source
 
 
 def _cold_start(job: Any, tree: DictConfig) -> runs.RunDirectory:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from facial_r1 import commands
+from facial_r1.data.schematic.drawing import draw
+from facial_r1.data.schematic.faces import face
 from tests.command import ROOT, SMALL, facial_r1, run_directory
 from tests.data.sources.emotion_sets import raf_db
 from tests.metrics import ferbench_cases
@@ -22,6 +25,9 @@ COMMANDS = [
 ]
 MAKE = [line for line in COMMANDS if line.startswith("make ")]
 OURS = [line for line in COMMANDS if line.startswith("python -m facial_r1")]
+# Commands that are no job: they leave no run directory.
+USES = [line for line in OURS if line.split()[3] in set(commands.names()) - {"prepare"}]
+JOBS = [line for line in OURS if line not in USES]
 
 # What makes a command short without changing what it is about.
 QUICK = {
@@ -40,7 +46,7 @@ def test_make_targets_exist(line):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", OURS)
+@pytest.mark.parametrize("line", JOBS)
 def test_the_command_runs(line, tmp_path, face_cache, cold_start):
     arguments = shlex.split(line)[3:]
     settings = dict(item.split("=", 1) for item in arguments if "=" in item)
@@ -71,6 +77,26 @@ def test_the_command_runs(line, tmp_path, face_cache, cold_start):
         assert "completions" in done.stderr or "plan" in done.stderr
     else:
         assert run_directory(done).is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", USES)
+def test_the_command_that_is_no_job_runs(line, tmp_path, cold_start):
+    """On drawn faces, with a run of seconds; what would become a server says how it would start."""
+    arguments = shlex.split(line)[3:]
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for place, number in ((tmp_path / "face.jpg", 0), (faces / "1.jpg", 1), (faces / "2.jpg", 2)):
+        draw(face(0, number, range(40))).save(place, quality=95)
+    if "init_from=latest" in arguments:
+        give_a_finished_run(tmp_path / "out", cold_start)
+        arguments.append(f"output_root={tmp_path}/out")
+    if arguments[0] == "serve":
+        arguments += ["--dry-run", "--engine", "transformers"]
+    done = facial_r1(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    written = tmp_path / "predicted.jsonl"
+    assert done.stdout.strip() or len(written.read_text().splitlines()) == 2
 
 
 def give_a_finished_run(root: Path, cold_start: Path) -> None:

@@ -403,11 +403,17 @@ class Generation(Endpoint):
     image_format: Literal["png", "jpeg"] = "png"
     samples_per_call: PositiveInt = 1
     logprobs: bool = False
+    parity: list[Literal["transformers", "openai", "vllm"]] = Field(default_factory=list)
+    parity_rows: PositiveInt = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.name == "openai" and not self.base_url:
+        if "openai" in (self.name, *self.parity) and not self.base_url:
             raise ValueError("generation=openai needs an address: generation.base_url=http://127.0.0.1:8000/v1")
+        if self.parity and len({*self.parity}) != max(2, len(self.parity)):
+            raise ValueError(
+                f"generation.parity={self.parity} compares different engines: generation.parity=[transformers,vllm], or [] for none"
+            )
 
 
 # --- stages --------------------------------------------------------------------------------------------------
@@ -687,6 +693,7 @@ class Eval:
     repetition_penalty: PositiveFloat | None = None
     tag_required: bool = True
     predictions: str | None = None
+    truths: dict[str, str] | str | None = None
     by: list[str] = Field(default_factory=list)
     judge: Judge = Field(default_factory=Judge)
 
@@ -767,7 +774,7 @@ class Launch:
 class Tracker:
     """Where numbers are shown besides metrics.jsonl, which is always written."""
 
-    name: Literal["jsonl", "wandb", "tensorboard"] = "jsonl"
+    name: Literal["jsonl", "wandb", "tensorboard", "trackio"] = "jsonl"
     project: str = "facial_r1"
     entity: str | None = None
     group: str | None = None

@@ -21,6 +21,7 @@ def validate(tree: Mapping[str, Any]) -> Job:
             type or out of bounds, and every conflict between values.
     """
     tree = {key: value for key, value in tree.items() if key not in ("hydra", "experiment", "sweep")}
+    tree = _without_from(tree)
     try:
         job = _JOB.validate_python(tree)
     except ValidationError as error:
@@ -29,6 +30,27 @@ def validate(tree: Mapping[str, Any]) -> Job:
     _check_rewards(job)
     _check_data(job)
     return job
+
+
+def _without_from(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without the second names of `predictions`, which hold the same value.
+
+    Raises:
+        InputError: both are set, to different values.
+    """
+    result = dict(tree)
+    for place in ("stage", "eval"):
+        part = (result.get("stage") or {}).get("eval") if place == "eval" else result.get("stage")
+        if not isinstance(part, Mapping) or "from" not in part:
+            continue
+        other, predictions = part["from"], part.get("predictions")
+        if other is not None and other != predictions:
+            raise InputError(
+                f"configuration: stage.from={other} and stage.predictions={predictions} are two names of one setting: give one"
+            )
+        rest = {key: value for key, value in part.items() if key != "from"}
+        result["stage"] = rest if place == "stage" else {**result["stage"], "eval": rest}
+    return result
 
 
 def to_dict(job: Any) -> dict[str, Any]:

@@ -147,6 +147,8 @@ def _completion(choice: Mapping[str, Any]) -> Completion:
     if isinstance(content, list):
         content = "".join(part.get("text") or "" for part in content)
     text = content or ""
+    if not isinstance(text, str):
+        raise TypeError(f"content is a {type(text).__name__}, not text")
     # Servers with a reasoning parser take the thinking out of the text; the format of the recipe has it inside.
     thought = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thought, str) and thought.strip() and "<think>" not in text:

@@ -172,12 +172,16 @@ def describe(job: Job, source: str, world: int, prompt_tokens: int) -> list[str]
     shown = ", ".join(f"{name} {size / GIB:.1f}" for name, size in memory.parts.items() if size / GIB >= 0.05)
     lines = [
         f"memory (estimate): {memory.total / GIB:.1f} GiB a GPU ({shown or 'all parts below 0.1'}, reserve {RESERVE / GIB:.0f}); "
-        f"{shape.parameters / 1e9:.2f} B parameters, {shape.trained / 1e9:.2f} B of them learn"
+        f"{_count(shape.parameters)} parameters, {_count(shape.trained)} of them learn"
     ]
     available, name = gpu_bytes()
     if memory.total > available:
         lines.append(f"this will not fit into {available / GIB:.0f} GiB ({name}). {_advice(job, shape, world)}")
     return lines
+
+
+def _count(parameters: float) -> str:
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
 
 
 def _advice(job: Job, shape: Shape, world: int) -> str:

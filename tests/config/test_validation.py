@@ -61,6 +61,7 @@ def test_several_errors_are_shown_together():
         (["model.image_size.mode=square", "model.image_size.side=null"], "needs a side"),
         (["data.amount=1.5"], "whole number of rows"),
         (["seed=-1"], "seed=-1"),
+        (["stage=eval", "stage.from=a", "stage.predictions=b"], "two names of one setting"),
         (["stage.reasoning_rewards=[aus]"], "aus is not among the rewards of this job (au, accuracy, format)"),
         (["stage.reasoning_rewards=[au]", "reward.limit=1.5"], "set reward.limit=null"),
         (["reward.weights.au=0", "reward.weights.accuracy=0", "reward.weights.format=0"], "is zero"),
@@ -68,6 +69,12 @@ def test_several_errors_are_shown_together():
 )
 def test_conflicts_are_named_with_the_fix(overrides, part):
     assert part in message(*overrides)
+
+
+def test_from_is_another_name_for_predictions():
+    assert job("stage=eval", "stage.from=outputs/eval-1").stage.predictions == "outputs/eval-1"
+    assert job("stage=pipeline", "stage.eval.from=a").stage.eval.predictions == "a"
+    assert job("stage=eval").stage.predictions is None
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,16 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b'{"choices": [')
             self.close_connection = True
+        elif fault == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            for _ in range(100):  # a byte now and then keeps every time limit between two bytes from running out
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                if self.server.fake.released.wait(0.05):
+                    break
+            self.close_connection = True
         elif fault == "reset":
             self.close_connection = True
         else:

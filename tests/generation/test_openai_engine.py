@@ -89,7 +89,63 @@ def test_requests_that_fail_for_good_are_counted_and_say_why():
     assert client.counts["calls"] == 32 + 4 + 4 * 3, "an invalid request is not tried again, a failing server three times"
 
 
-@pytest.mark.parametrize("fault", ["500", "429", "cut", "reset", "malformed", "timeout", "400"])
+PROBLEMS = {
+    "429": "busy", "500": "server", "503": "server", "timeout": "timeout", "drip": "timeout", "cut": "connection", "reset": "connection",
+    "malformed": "malformed", "choiceless": "malformed",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", PROBLEMS)
+def test_a_fault_that_stays_costs_its_own_requests_only(fault: str):
+    """Every third request never works: it is tried as often as allowed, counted once, and all others have their own answer."""
+    requests = [ask(f"{'never' if n % 3 == 1 else 'fine'} {n}") for n in range(12)]
+    with serving(lambda body, attempt: fault if text_of(body).startswith("never") else None) as server:
+        client = engine(server.url, retries=1, concurrency=3, timeout=0.5)
+        began = time.monotonic()
+        answers = client.generate(requests, GREEDY, 0)
+        assert time.monotonic() - began < 12
+    assert [answer.failed for answer in answers] == [request.key.startswith("never") for request in requests]
+    assert all(
+        answer.text.endswith(f" to {request.key}") for request, answer in zip(requests, answers, strict=True) if not answer.failed
+    )
+    assert {answer.reason.split(":")[0] for answer in answers if answer.failed} == {f"{PROBLEMS[fault]} after 2 tries"}
+    counts = client.counts
+    assert (counts["answered"], counts["failed"], counts["retried"], counts["calls"]) == (8, 4, 4, 8 + 4 * 2)
+    assert counts[PROBLEMS[fault]] == server.faults[fault] == 8
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"<html>not here</html>", b"null", b"[]", b'"text"', b"\xff\xfe", b'{"choices": []}', b'{"choices": null}', b'{"choices": {}}',
+        b'{"choices": ["text"]}', b'{"choices": [{}]}', b'{"choices": [{"message": null}]}', b'{"choices": [{"message": {"content": 7}}]}',
+        b'{"choices": [{"message": {"content": "half',
+    ],
+)  # fmt: skip
+def test_what_is_no_chat_completion_is_said_and_never_an_answer(content: bytes):
+    with pytest.raises(openai_wire.Refusal) as refused:
+        openai_wire.read(200, {}, content)
+    assert refused.value.problem == "malformed" and refused.value.message
+
+
+def test_an_error_in_a_response_that_says_200_is_tried_again():
+    def fault(body: Body, attempt: int) -> object:
+        return (200, {}, b'{"error": {"message": "the engine is loading"}}') if attempt == 0 else None
+
+    with serving(fault) as server:
+        client = engine(server.url)
+        (answer,) = client.generate([ask("a")], GREEDY, 0)
+    assert not answer.failed and client.counts["server"] == 1 and client.counts["retried"] == 1
+
+
+def test_a_server_that_asks_for_the_other_limit_for_ever_is_not_asked_for_ever():
+    refusal = b'{"error": {"message": "Use max_completion_tokens"}}'
+    with serving(lambda body, attempt: (400, {}, refusal)) as server:
+        (answer,) = engine(server.url).generate([ask("a")], GREEDY, 0)
+    assert answer.failed and answer.reason.startswith("invalid after 1 try") and len(server.seen) == 2
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "429", "cut", "reset", "malformed", "choiceless", "timeout", "drip", "400"])
 def test_a_server_that_never_works_ends_the_job(fault: str):
     """The circuit breaker: no endless loop, and the message says what came back."""
     requests = [ask(f"prompt {number}") for number in range(200)]

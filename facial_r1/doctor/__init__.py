@@ -1,0 +1,1 @@
+"""`facial-r1 doctor`: what this machine has and lacks."""

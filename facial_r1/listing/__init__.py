@@ -1,0 +1,1 @@
+"""`facial-r1 ls`: what there is to choose from."""
