@@ -110,7 +110,8 @@ def wheel_counts(wheels: Wheels, truth: Labels, prediction: Labels) -> list[floa
 def wheel_statistic(wheels: Wheels) -> Callable[[Array], Array]:
     """From summed counts (..., k) to the figures `NAMES` (..., m); NaN where undefined.
 
-    With the tables of 2025, F of a wheel without any overlap is NaN, as in the code released with them.
+    With the tables of 2025, F of a wheel without any overlap is NaN, as in the code released with them, and so are all figures
+    of a wheel on which no clip has a sector (HIT among them); with the others they are 0.
     """
     undefined = math.nan if wheels.source.nan else 0.0
 
@@ -126,7 +127,7 @@ def wheel_statistic(wheels: Wheels) -> Callable[[Array], Array]:
         strict = totals[..., start : start + 4 * WHEELS].reshape(*totals.shape[:-1], WHEELS, 4)
         rest = totals[..., start + 4 * WHEELS :]
         mended = [nanmean(ratio(strict[..., part], strict[..., 0])) for part in (3, 1, 2)]
-        hit = nanmean(ratio(rest[..., :WHEELS], n[..., :WHEELS]))
+        hit = ratio(rest[..., :WHEELS], n[..., :WHEELS], undefined).mean(axis=-1)
         clip, clips, unknown, said, true = (rest[..., WHEELS + part] for part in range(5))
         figures = [column[..., :WHEELS].mean(axis=-1) for column in (f, precision, recall)]
         figures += [column[..., WHEELS : 2 * WHEELS].mean(axis=-1) for column in (f, precision, recall)]

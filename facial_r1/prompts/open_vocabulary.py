@@ -155,9 +155,11 @@ def is_formatted(completion: str, output: Output = "think", strictness: Strictne
     tags = [tag.lower() for tag in _TAG.findall(completion)]
     if output == "direct" or (output == "auto" and not tags):
         return _is_direct(completion, tags, strictness)
-    thinking, answer, unfinished, only = structure(completion)
+    if not (_has_block(completion, "think") and _has_block(completion, "answer")):
+        return False
     if strictness == "presence":
-        return _has_block(completion, "think") and _has_block(completion, "answer")
+        return True
+    thinking, answer, unfinished, only = structure(completion)
     if thinking is None or answer is None or unfinished:
         return False
     if not completion[slice(*thinking)].strip() or not completion[slice(*answer)].strip():

@@ -120,7 +120,7 @@ def ov_accuracy(
     score = _scorer(wheels, root, mode, level, penalty, p3_variant, count)
     values: Values = []
     for completion, record in zip(completions, records, strict=True):
-        truth = true_words(record)
+        truth = _listed_words(record)
         values.append(score(truth, read_answer(completion, output).words) if truth else None)
     return values
 
@@ -150,7 +150,7 @@ def ov_dual(
     """
     score = _scorer(wheels, root, mode, level, penalty, p3_variant, count)
     named = _reasoning_words([read_answer(completion, output) for completion in completions], load(wheels, root), extractor)
-    truths = [true_words(record) for record in records]
+    truths = [_listed_words(record) for record in records]
     return [score(truth, found) if truth and found is not None else None for truth, found in zip(truths, named, strict=True)]
 
 
@@ -171,7 +171,8 @@ def ov_alignment(
 ) -> Values:
     """R_align, in [0, 1]; None where the completion is read as a bare answer (``direct``).
 
-    ``jaccard``: shared over all sectors of reasoning and answer, averaged over the wheels on which either has a sector; 0 without one.
+    ``jaccard``: shared over all sectors of reasoning and answer, averaged over the five wheels; a wheel on which neither has a sector
+    counts 0 (in ``strict`` it is left out).
     ``threshold``: 1 when EW(reasoning, answer) reaches the threshold, else 0.
 
     The other arguments are those of `ov_dual`; the records are not looked at.
@@ -191,21 +192,29 @@ def ov_alignment(
 
 
 def jaccard(wheels: Wheels, first: Sequence[str], second: Sequence[str], level: Level = 1, mode: Mode = "compat") -> float:
-    """Shared over all sectors of two lists of words, averaged over the wheels that have any; in [0, 1], 0 when none has."""
+    """Shared over all sectors of two lists of words, averaged over the five wheels; in [0, 1].
+
+    A wheel on which neither has a sector counts 0; in ``strict`` it is left out of the mean.
+    """
     table = wheels.table(level, mode)
     one, two = wheels.packed(first, table), wheels.packed(second, table)
     width = LANE_BITS[level]
     lane = (1 << width) - 1
     unions = [((one | two) >> at & lane).bit_count() for at in range(0, WHEELS * width, width)]
     shared = [((one & two) >> at & lane).bit_count() for at in range(0, WHEELS * width, width)]
-    ratios = [part / whole for part, whole in zip(shared, unions, strict=True) if whole]
-    return sum(ratios) / len(ratios) if ratios else 0.0
+    total = sum(part / whole for part, whole in zip(shared, unions, strict=True) if whole)
+    return total / (WHEELS if mode == "compat" else max(1, sum(whole > 0 for whole in unions)))
 
 
 def true_words(record: Mapping[str, Any]) -> list[str]:
     """The record's labels as they are looked up, in order, each once; empty when it has none."""
+    return list(dict.fromkeys(_listed_words(record)))
+
+
+def _listed_words(record: Mapping[str, Any]) -> list[str]:
+    """The record's labels as they are looked up, repetitions included (``count: raw`` counts them on both sides)."""
     try:
-        return list(dict.fromkeys(word for word in label_words(record.get("labels")) if word))
+        return [word for word in label_words(record.get("labels")) if word]
     except InputError as error:
         raise InputError(f"record {record.get('id', '?')}: field labels: {error}") from None
 

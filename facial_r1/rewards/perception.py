@@ -169,14 +169,12 @@ def bradley_terry(wins: Sequence[Sequence[float]], iterations: int = 200) -> lis
 def top_half(wins: Sequence[Sequence[float]]) -> list[float]:
     """1.0 for the answers whose rank is at most half of them, rounded up, else 0.0.
 
-    Answers of equal strength share the mean of their ranks, so that a tie at the border does not reward more than half.
+    Answers of equal strength share the last of their ranks, so that a tie at the border never rewards more than half.
     """
     strengths = bradley_terry(wins)
     limit = (len(strengths) + 1) // 2
-    better = [sum(other > own * (1 + 1e-6) for other in strengths) for own in strengths]
-    worse = [sum(other < own * (1 - 1e-6) for other in strengths) for own in strengths]
-    ranks = [(above + len(strengths) - below + 1) / 2 for above, below in zip(better, worse, strict=True)]
-    return [float(rank <= limit) for rank in ranks]
+    weaker = [sum(other < own * (1 - 1e-6) for other in strengths) for own in strengths]
+    return [float(len(strengths) - below <= limit) for below in weaker]
 
 
 def _clip(record: Mapping[str, Any]) -> Hashable:

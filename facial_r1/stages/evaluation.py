@@ -13,6 +13,7 @@ from facial_r1.data import Data, Record
 from facial_r1.stages.context import Context
 from facial_r1.stages.engines import load_for_generation, penalty_of
 from facial_r1.stages.material import load_records, say, usable
+from facial_r1.stages.parity import check_parity
 from facial_r1.stages.predictions import digest, read_predictions
 from facial_r1.stages.scoring import evaluate_model, score_and_write
 
@@ -25,6 +26,10 @@ def run(context: Context) -> dict[str, Any] | None:
         from facial_r1.stages import ferbench_evaluation
 
         return ferbench_evaluation.run(context)
+    if context.job.data.protocol.name == "mer_unibench":
+        from facial_r1.stages import unibench_evaluation
+
+        return unibench_evaluation.run(context)
     data = load_records(context)
     part = data.test if stage.split == "test" else data.train
     rows = usable(
@@ -45,6 +50,11 @@ def run(context: Context) -> dict[str, Any] | None:
     if stage.predictions:
         return _score_given(context, stage, rows, data) if context.main else {}
     context.track()
+    if context.job.generation.parity and context.main:
+        greedy = Sampling(
+            temperature=0.0, max_new_tokens=stage.max_new_tokens, repetition_penalty=stage.repetition_penalty or 1.0
+        )
+        check_parity(context, rows, data, greedy)
     loaded = load_for_generation(context)
     if context.main:
         context.run.update_status(model=loaded.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from facial_r1.config.suggest import did_you_mean
 from facial_r1.data import Record
 from facial_r1.data.problems import Problem
 from facial_r1.data.rows import read_rows
+from facial_r1.data.unibench import prediction_files
 from facial_r1.errors import InputError
 from facial_r1.stages import journal
 
@@ -68,13 +70,25 @@ def read_predictions(path: str | Path, records: Sequence[Record]) -> tuple[list[
 
 
 def digest(path: str | Path) -> str:
-    """sha256 over the files that `read_predictions` would read, so that changed answers are scored again."""
+    """sha256 over the files that are scored, so that changed answers are scored again.
+
+    They are those that `read_predictions` would read, else the label files of `facial_r1.data.unibench` at a path or pattern.
+    """
     whole = hashlib.sha256()
-    for file in _files(Path(path).expanduser()):
+    for file in _hashed(str(path)):
         whole.update(file.name.encode())
         with file.open("rb") as stream:
             whole.update(hashlib.file_digest(stream, "sha256").digest())
     return whole.hexdigest()
+
+
+def _hashed(path: str) -> list[Path]:
+    place = Path(path).expanduser()
+    released = glob.has_magic(path) and not place.exists()
+    if place.is_dir():
+        released = not (place / "samples.jsonl").is_file() and not any(file.name.endswith(_SUFFIXES) for file in place.iterdir())
+        released = released and any(place.rglob("*.npz"))
+    return prediction_files(path) if released or place.suffix == ".npz" else _files(place)
 
 
 def _files(path: Path) -> list[Path]:
@@ -102,6 +116,10 @@ def _rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         ]
     found: list[tuple[str, Mapping[str, Any]]] = []
     for file in files:
+        if file.suffix in (".npz", ".csv"):
+            raise InputError(
+                f"stage.predictions={file}: holds labels by clip, not answers; protocol=mer_unibench scores them against stage.truths"
+            )
         for entry in read_rows(file):
             if isinstance(entry, Problem):
                 raise InputError(f"stage.predictions: {entry}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from facial_r1.affect.wheels import load
+from facial_r1.affect.wheels import Wheels, load
 from facial_r1.affect.wheels.baselines import best_constant
 from facial_r1.metrics.wheel import NAMES, wheel_counts, wheel_metrics, wheel_statistic
 from tests.affect.wheels.test_scorer import small
@@ -56,6 +59,22 @@ def test_figures_are_those_of_the_scorer(scored):
         "wheel/strict/level1/recall": strict.recall,
     }
     assert {name: metrics[name]["value"] for name in expected} == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("nan", [False, True])
+def test_hit_is_that_of_the_scorer_also_where_a_wheel_has_no_clip(nan: bool):
+    """A wheel on which no clip is scored gives NaN with the tables of 2025 and 0 with the others, and so does the mean."""
+    base = load()
+    wheels = Wheels(replace(base.source, nan=nan))
+    nowhere = next(
+        word
+        for word in sorted(base.source.forms)
+        if {bool(base.sectors([word], wheel)) for wheel in range(1, 6)} == {True, False}
+    )
+    metrics, _, _ = wheel_metrics([nowhere], [nowhere], wheels, resamples=0)
+    figure, expected = metrics["wheel/hit"]["value"], wheels.hit({"a": nowhere}, {"a": nowhere}).hit_rate
+    assert (figure is None or math.isnan(figure)) if math.isnan(expected) else figure == pytest.approx(expected)
+    assert math.isnan(expected) is nan
 
 
 def test_clip_f_is_what_the_reward_pays(scored):

@@ -191,3 +191,16 @@ def test_requests_hold_what_is_asked_about():
     assert "TEXT {braces}" in extraction_request(" TEXT {braces} ")
     request = comparison_request("happy", "sad", "Hello!")
     assert all(part in request for part in ("Answer 1: happy", "Answer 2: sad", "What is said: Hello!"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>She smiles.</think><answer><answer></answer>",
+        "<think><think></think><answer>happy</answer>",
+        "<think><THINK></think><answer> ,</answer>",
+    ],
+)
+def test_a_stricter_format_implies_the_looser_one(text: str):
+    """A block that holds nothing but another tag is blank at every strictness, not only at the loosest."""
+    assert [is_formatted(text, "think", strictness) for strictness in ("presence", "ordered", "exact")] == [False] * 3

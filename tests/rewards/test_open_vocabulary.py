@@ -95,6 +95,16 @@ def test_what_the_penalty_counts(count: str, words: int):
     assert one("ov_accuracy", completion, penalty="p2", count=count) == pytest.approx(plain * 2 / words)
 
 
+@pytest.mark.parametrize(("count", "true"), [("unique", 2), ("raw", 3)])
+def test_repetitions_count_on_both_sides_or_on_none(count: str, true: int):
+    completion = wrap("a", "joyful, relieved, glad, merry")
+    truth = {"labels": ["joyful", "Joyful", "relieved"]}
+    plain, paid = (
+        rewards.score("ov_accuracy", [completion], [truth], penalty=penalty, count=count)[0] for penalty in ("none", "p2")
+    )
+    assert paid == pytest.approx(plain * true / 4), "three labels as listed, two distinct ones"
+
+
 def test_dual_scores_the_words_of_the_reasoning_with_their_own_penalty():
     completion = wrap("He is joyful and relieved, not angry.", "furious")
     assert one("ov_dual", completion) == load().f(["joyful", "relieved"], ["joyful", "relieved"])
@@ -115,6 +125,17 @@ def test_alignment_is_the_mean_jaccard():
     half = one("ov_alignment", wrap("She is joyful.", "joyful, furious"))
     assert half == pytest.approx(jaccard(wheels, ["joyful"], ["joyful", "furious"]))
     assert 0.4 < half < 0.6
+
+
+def test_a_wheel_without_any_sector_counts_zero_in_the_mean_jaccard():
+    """One fifth of the sum over five wheels, however few of them have a place for the words."""
+    source = load().source
+    wheels = load()
+    placed = {word: [bool(wheels.sectors([word], wheel)) for wheel in range(1, 6)] for word in source.forms}
+    word, where = next((word, where) for word, where in sorted(placed.items()) if 0 < sum(where) < 5)
+    assert jaccard(wheels, [word], [word]) == pytest.approx(sum(where) / 5)
+    assert jaccard(wheels, [word], [word], mode="strict") == 1.0, "strict leaves such wheels out"
+    assert jaccard(wheels, ["blorp"], ["blorp"]) == jaccard(wheels, ["blorp"], ["blorp"], mode="strict") == 0.0
 
 
 def test_alignment_by_threshold_is_0_or_1():

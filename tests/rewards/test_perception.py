@@ -61,6 +61,17 @@ def test_a_tie_at_the_border_rewards_neither():
     assert top_half(wins) == [1.0, 0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+def test_ties_never_reward_more_than_half(size: int):
+    """Whatever the parity: one winner above a tie of all others, and a tie of all."""
+    tied = [[0.5 * (one != two) for two in range(size)] for one in range(size)]
+    assert top_half(tied) == [0.0] * size
+    tied[0] = [float(other > 0) for other in range(size)]
+    for other in range(1, size):
+        tied[other][0] = 0.0
+    assert top_half(tied) == [1.0] + [0.0] * (size - 1)
+
+
 def test_the_judge_is_asked_once_for_a_whole_batch():
     judge = Longer()
     other = {**CLIP, "id": "2"}

@@ -26,7 +26,7 @@ from facial_r1.affect.wheels.scores import (
     Step,
     WheelScore,
 )
-from facial_r1.affect.wheels.tables import LANE_BITS, WHEELS, Level, Mode, Source, Table
+from facial_r1.affect.wheels.tables import LANE_BITS, NEUTRAL, WHEELS, Level, Mode, Source, Table
 from facial_r1.config.suggest import did_you_mean
 from facial_r1.errors import InputError
 
@@ -305,9 +305,16 @@ class Wheels:
         return [bool(shared) if true else None for shared, true, _ in self.counts(truth, prediction, level, mode)]
 
     def hit_any(self, truth: Labels, prediction: Labels) -> bool:
-        """Whether a true sector is predicted on any wheel, or both list the same words (also none, or neutral alone): the rule by
-        which MER-Caption+ was filtered."""
-        return any(self.hits(truth, prediction)) or set(tokens_of(truth)) == set(tokens_of(prediction))
+        """Whether a true sector is predicted on any wheel, or both are neutral: the rule by which MER-Caption+ was filtered.
+
+        As in the code released with AffectGPT, having no labels is neutral, and so is a label that is written exactly ``neutral``.
+
+        Example:
+            >>> from facial_r1.affect.wheels import load
+            >>> load().hit_any("[]", "neutral, happy"), load().hit_any("unheard-of", "unheard-of")
+            (True, False)
+        """
+        return any(self.hits(truth, prediction)) or (_is_neutral(truth) and _is_neutral(prediction))
 
     def hit(
         self,
@@ -368,6 +375,11 @@ def clip_f(counts: Counts, mode: Mode) -> float:
             if shared:
                 total += 2 * shared / (true + predicted)
     return total / (max(scored, 1) if mode == "strict" else len(counts))
+
+
+def _is_neutral(labels: Labels) -> bool:
+    listed = parse(labels)
+    return not listed or NEUTRAL in listed
 
 
 def divide(part: float, whole: float, nan: bool) -> float:

@@ -1,7 +1,8 @@
 """Pickled dictionaries in an .npz, read without running what a pickle may contain.
 
-``numpy.load(..., allow_pickle=True)`` runs any code that the file names. Here the only things a file may name are the three that
-numpy itself writes for an array of Python objects, and even these are replaced by stand-ins that hold data and do nothing.
+``numpy.load(..., allow_pickle=True)`` runs any code that the file names. Here the only things a file may name are those that
+numpy itself writes for an array of Python objects and for its numbers and strings, and even these are replaced by stand-ins that hold
+data and do nothing.
 """
 
 from __future__ import annotations
@@ -33,20 +34,40 @@ class _Array:
 
 
 class _Type:
-    """Stands for ``numpy.dtype``."""
+    """Stands for ``numpy.dtype``: keeps its code (``f8``, ``U5``) and byte order."""
 
-    def __init__(self, *_: Any) -> None: ...
+    def __init__(self, code: Any = "", *_: Any) -> None:
+        self.code = str(code)
+        self.order = "<"
 
-    def __setstate__(self, _: Any) -> None: ...
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, tuple) and len(state) > 1 and state[1] == ">":
+            self.order = ">"
 
 
 def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
+_NUMBERS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u8": "Q", "u4": "I", "u2": "H", "u1": "B", "b1": "?"}  # fmt: skip
+
+
+def _scalar(kind: Any = None, content: Any = None, *_: Any) -> Any:
+    """A single number or string of numpy, as Python's own."""
+    if not isinstance(kind, _Type) or not isinstance(content, bytes):
+        raise pickle.UnpicklingError("a number of numpy without its type or bytes")
+    if kind.code in _NUMBERS:
+        return struct.unpack(kind.order + _NUMBERS[kind.code], content)[0]
+    if kind.code.startswith("U"):
+        return content.decode("utf-32-le" if kind.order == "<" else "utf-32-be").rstrip("\0")
+    raise pickle.UnpicklingError(f"a value of numpy's type {kind.code}, which is neither number nor string")
+
+
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Type,
 }

@@ -6,7 +6,8 @@ taken at equal distances, first and last included. Sound and video files are not
 the owners' loader calls it neutral, which no wheel has.
 
 Of MER-UniBench's other sets, MER2023, MER2024, MELD and IEMOCAP are read (one word for each clip, scored by HIT). The sentiment sets
-(CMU-MOSI, CMU-MOSEI, CH-SIMS and its v2) have numbers for labels and no emotion words; `facial_r1.metrics.sentiment` scores answers to them.
+(CMU-MOSI, CMU-MOSEI, CH-SIMS and its v2) have numbers for labels and no emotion words, so that nothing can be asked or learned of them here;
+predicted words for all nine are scored without pictures by ``protocol=mer_unibench`` (`facial_r1.data.unibench`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from facial_r1.affect.wheels.unpickling import read_object_npz
 from facial_r1.data.locate import absolute
 from facial_r1.data.ovmer import exclude_names, read_labels, read_names, read_texts
 from facial_r1.data.problems import Problem
@@ -24,6 +24,7 @@ from facial_r1.data.record import Record
 from facial_r1.data.sources.listing import first_file, pictures
 from facial_r1.data.sources.options import at_least
 from facial_r1.data.sources.registry import Reading, layout_error, source
+from facial_r1.data.unibench import SETS, read_truths
 from facial_r1.errors import InputError
 
 Set = Literal["mercaptionplus", "mer_ov", "ovmerd", "ovmerdplus", "mer2023", "mer2024", "meld", "iemocap"]
@@ -38,10 +39,6 @@ TEST_NAMES = ("ovmerdplus_names.csv", "ovmerdplus-process/ovlabel.csv", "ovlabel
 SUBTITLES = ("subtitle_chieng.csv", "ovmerdplus-process/subtitle_eng.csv", "subtitle_eng.csv", "transcription-engchi-polish.csv",
              "transcription_merge.csv")  # fmt: skip
 HUMAN = "track2_train_human.csv"
-
-MELD = ("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise")
-IEMOCAP = ("happy", "sad", "neutral", "anger")
-"""What the indices in the owners' label files stand for, as MER-UniBench writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +57,8 @@ LAYOUTS: dict[str, _Layout] = {
     "ovmerd": _Layout(("track2_train_ovmerd.csv", "check-openset.csv"), ("track3_train_ovmerd.csv",), "test", 332),
     "ovmerdplus": _Layout(("ovmerdplus-process/ovlabel.csv", "ovlabel.csv"), (), "test", 532),
 }
-CORPORA: dict[str, tuple[str, int]] = {
-    "mer2023": ("test1_corpus", 411),
-    "mer2024": ("test1_corpus", 1169),
-    "meld": ("test_corpus", 2610),
-    "iemocap": ("whole_corpus", 1241),
-}
-"""Sets whose labels lie in ``label*.npz``: the part that MER-UniBench tests on (of IEMOCAP session 5), and its rows."""
+CORPORA = ("mer2023", "mer2024", "meld", "iemocap")
+"""Sets whose labels lie in ``label*.npz``, one word a clip, as MER-UniBench tests on them (`facial_r1.data.unibench`)."""
 
 
 @source(
@@ -168,8 +160,8 @@ def _labelled(root: Path, which: str, given: str | None, reading: Reading) -> tu
         if file is None or not file.is_file():
             raise layout_error("mer", root, f"there is no label*.npz for the set {which} (data.options.labels names it)")
         reading.files.append(file)
-        reading.official = {"test": CORPORA[which][1]}
-        return _corpus(file, which), file
+        reading.official = {"test": SETS[which].clips}
+        return {name: [str(word)] if word else [] for name, word in read_truths(which, file).items()}, file
     layout = LAYOUTS[which]
     file = absolute(root / given) if given else first_file(root, *layout.labels)
     if file is None or not file.is_file():
@@ -179,28 +171,6 @@ def _labelled(root: Path, which: str, given: str | None, reading: Reading) -> tu
     reading.files.append(file)
     reading.official = {layout.side: layout.count}
     return read_labels(file), file
-
-
-def _corpus(file: Path, which: str) -> dict[str, list[str]]:
-    part = CORPORA[which][0]
-    objects = read_object_npz(file)
-    corpus = objects.get(part)
-    if not isinstance(corpus, Mapping):
-        raise InputError(
-            f"{file}: there is no {part}; it holds {', '.join(objects) or 'nothing'}. Give the label file of {which}"
-        )
-    names = {"meld": MELD, "iemocap": IEMOCAP}.get(which)
-    found: dict[str, list[str]] = {}
-    for name, facts in corpus.items():
-        if which == "iemocap" and str(name)[4:5] != "5":  # MER-UniBench tests on session 5
-            continue
-        word = facts.get("emo") if isinstance(facts, Mapping) else None
-        if names is not None:
-            if not isinstance(word, int) or not 0 <= word < len(names):
-                raise InputError(f"{file}: {part}: {name}: emo={word!r} is no number from 0 to {len(names) - 1}")
-            word = names[word]
-        found[str(name)] = [str(word)] if word not in (None, "") else []
-    return found
 
 
 def _without_test(root: Path, rows: Mapping[str, list[str]], given: str | None, reading: Reading) -> dict[str, list[str]]:

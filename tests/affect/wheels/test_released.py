@@ -166,6 +166,18 @@ def test_what_numpy_writes_is_read_back(tmp_path: Path):
     assert read_object_npz(tmp_path / "a.npz") == {"mapping": value}
 
 
+def test_numbers_and_strings_of_numpy_become_plain_ones(tmp_path: Path):
+    """Label files of the benchmarks hold some; what is neither number nor string is refused."""
+    value = {"a": np.int64(3), "b": np.float32(-0.5), "c": np.str_("sad\u00e9"), "d": np.bool_(True), "e": np.float64(0.1)}
+    np.savez(tmp_path / "a.npz", part=np.array(value, dtype=object))
+    found = read_object_npz(tmp_path / "a.npz")["part"]
+    assert found == {"a": 3, "b": -0.5, "c": "sad\u00e9", "d": True, "e": 0.1}
+    assert [type(item) for item in found.values()] == [int, float, str, bool, float]
+    np.savez(tmp_path / "b.npz", part=np.array({"a": np.datetime64("2020-01-01")}, dtype=object))
+    with pytest.raises(InputError, match="neither number nor string"):
+        read_object_npz(tmp_path / "b.npz")
+
+
 def test_the_alphabet_decides_in_compat_and_identity_in_strict(tmp_path: Path, cache: Path):
     wheels = Wheels(read_released("mer2025", write_2025(tmp_path / "mer2025"), cache))
     assert wheels.sectors(["fear"], 1, 2) == {"brave"}  # fear is listed as a form of fearless, and daring sorts before fearful

@@ -154,12 +154,24 @@ def test_naming_everything_is_a_hit_but_lowers_mscore():
     assert (score.hit_rate, score.mscore) == (1.0, 0.5)
 
 
-def test_hit_any_also_takes_the_same_words():
-    wheels = small()
-    assert wheels.hit_any("joyful, sad", "merry")
-    assert wheels.hit_any("neutral", "neutral")
-    assert wheels.hit_any("", None)
-    assert not wheels.hit_any("neutral", "")
+@pytest.mark.parametrize(
+    ("truth", "prediction", "hit"),
+    [
+        ("joyful, sad", "merry", True),
+        ("neutral", "neutral", True),
+        ("", None, True),
+        ("", "neutral", True),
+        ("neutral", "[]", True),
+        ("joyful, neutral", "neutral", True),
+        ("Neutral", "Neutral", False),
+        ("unheard-of", "unheard-of", False),
+        ([""], "", False),
+        ("joyful", "neutral", False),
+    ],
+)
+def test_hit_any_takes_no_labels_and_neutral_as_written_for_neutral(truth, prediction, hit: bool):
+    """The released filter: nothing listed becomes neutral, and "neutral", case and all, is kept beside the sectors."""
+    assert small().hit_any(truth, prediction) is hit
 
 
 @pytest.mark.parametrize(
