@@ -37,6 +37,11 @@ Step = Literal["tag", "text", "synonym", "none"]
 
 UNKNOWN = "unknown"
 
+
+class Stopped(InputError):
+    """The released script stops with an exception on these results and writes no figures."""
+
+
 MERGED: dict[str, str] = {"angry": "anger", "happy": "happiness", "sad": "sadness"}
 """What the pooled script renames, in truth and prediction."""
 
@@ -224,7 +229,8 @@ def evaluate(
         tag_required: Strict only.
 
     Raises:
-        InputError: No result is left to count (the scripts crash there), or a result has no truth, candidates or response.
+        Stopped: Compat: no result is left to count, or none of a dataset has a truth among the candidates of the last counted one.
+        InputError: A result has no truth, candidates or response; strict: there is no result.
     """
     name = dataset_name(dataset)
     if mode not in ("compat", "strict"):
@@ -244,6 +250,16 @@ def counted(record: Result) -> bool:
     return not record.get("error")
 
 
+def unlisted_truths(rows: Sequence[Result]) -> list[str]:
+    """The true labels of a dataset's counted results, sorted, when none of them is a row of the released matrix; else empty.
+
+    Its rows are the candidates of the last counted result, compared as written, and scikit-learn refuses a matrix that no truth is in.
+    """
+    kept = [needed(row) for row in rows if counted(row)]
+    truths = {truth for truth, _, _ in kept}
+    return sorted(truths) if kept and truths.isdisjoint(kept[-1][1]) else []
+
+
 def merged(label: str) -> str:
     """The label's name in the pooled figures."""
     return MERGED.get(label, label)
@@ -253,9 +269,14 @@ def _compat_figures(rows: Sequence[tuple[str, Result]], name: str) -> Figures:
     pooled = name == TOTAL
     kept = [(part, row) for part, row in rows if counted(row)]
     if not kept:
-        raise InputError(
+        raise Stopped(
             f"{name}: none of the {len(rows)} results can be counted "
             + ("(all carry an error); run the inference again" if rows else "(the list is empty)")
+        )
+    if not pooled and (unlisted := unlisted_truths([row for _, row in kept])):
+        raise Stopped(
+            f"{name}: none of the {len(kept)} true labels ({', '.join(unlisted[:4])}) is among the candidates of the last counted result; "
+            "the released script stops here: write the truth as the candidates do"
         )
     truths, predictions = [], []
     for part, row in kept:

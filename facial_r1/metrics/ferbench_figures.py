@@ -165,9 +165,17 @@ def matrix_figures(matrix: Array, classes: int, empty: float = 0.0) -> list[Arra
     size, true = true.sum(axis=-1), true[..., :classes]
     precision, recall, f1 = ratio(right, called, empty), ratio(right, true, empty), ratio(2 * right, true + called, empty)
     occurring, supported = true + called > 0, true > 0
-    macro = [nanmean(np.where(occurring, part, np.nan)) for part in (f1, precision, recall)]
+    macro = [_macro(part, occurring) for part in (f1, precision, recall)]
     uar = nanmean(np.where(supported, recall, np.nan))
     return [ratio(right.sum(axis=-1), size), *macro, uar, ratio((f1 * true).sum(axis=-1), size)]
+
+
+def _macro(values: Array, occurring: Array) -> Array:
+    """The mean over the classes that occur. Of one matrix it is taken over these alone, in their order, so that compat figures are
+    those of scikit-learn to the last digit: zeros in between would change the order of summation."""
+    if values.ndim == 1 and occurring.any():
+        return np.asarray(values[occurring].mean())
+    return nanmean(np.where(occurring, values, np.nan))
 
 
 def _split(totals: Array, compat: int, strict: int) -> tuple[Array, Array]:

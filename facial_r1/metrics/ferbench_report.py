@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facial_r1 import atomic
 from facial_r1.data.ferbench import AUTHORS_NAMES, TOTAL, dataset_name
-from facial_r1.metrics.ferbench import Figures, Result, evaluate
+from facial_r1.metrics.ferbench import Figures, Result, Stopped, evaluate
 
 if TYPE_CHECKING:
     from facial_r1.metrics.ferbench_run import FerbenchResult
@@ -70,8 +70,8 @@ def write_results(path: Path, records: Sequence[Result]) -> None:
 def write_compat(folder: Path, results: Mapping[str, Sequence[Result]]) -> list[Path]:
     """Write ``<name>_results.json``, ``<name>_metrics.json`` and ``<name>.stdout.txt`` of each dataset, and of ``total``.
 
-    Datasets without a countable result have no metrics file, as with the scripts; ``total`` is written when all of `results` are
-    the four datasets.
+    Where the released script stops (without a countable result, or without a truth among the candidates) there is no metrics file, as
+    with the scripts; ``total`` is written when all of `results` are the four datasets.
 
     Returns:
         The files.
@@ -88,10 +88,10 @@ def write_compat(folder: Path, results: Mapping[str, Sequence[Result]]) -> list[
 
 
 def _write_figures(folder: Path, title: str, name: str, rows: Any) -> list[Path]:
-    parts = rows.values() if isinstance(rows, Mapping) else [rows]
-    if all(row.get("error") for part in parts for row in part):
+    try:
+        figures = evaluate(rows, name)
+    except Stopped:
         return []
-    figures = evaluate(rows, name)
     metrics, text = folder / f"{title}_metrics.json", folder / f"{title}.stdout.txt"
     write_metrics(metrics, figures)
     atomic.write_text(text, format_report(figures))

@@ -25,7 +25,7 @@ from typing import Any
 from facial_r1.data.ferbench import DATASETS, LABELS, Question, dataset_name, picture_stem
 from facial_r1.errors import InputError
 from facial_r1.metrics import baselines
-from facial_r1.metrics.ferbench import UNKNOWN, Result, counted, located, needed
+from facial_r1.metrics.ferbench import UNKNOWN, Result, counted, located, needed, unlisted_truths
 from facial_r1.metrics.ferbench_figures import (
     MEAN,
     MODES,
@@ -141,7 +141,7 @@ def score_results(
             for row, outcome in zip([*part, *lost.get(name, ())], judged[name], strict=True)
         ],
         results=rows,
-        notes=_notes(failures, judged),
+        notes=_notes(rows, failures, judged),
         files=[],
     )
 
@@ -210,7 +210,11 @@ def _failures(rows: Sequence[Result], lost: Sequence[Result], judged: Sequence[O
     }
 
 
-def _notes(failures: Mapping[str, Mapping[str, int]], judged: Mapping[str, Sequence[Outcome]]) -> list[str]:
+def _notes(
+    rows: Mapping[str, Sequence[Result]],
+    failures: Mapping[str, Mapping[str, int]],
+    judged: Mapping[str, Sequence[Outcome]],
+) -> list[str]:
     notes = []
     for name, counts in failures.items():
         if counts["truth_outside_candidates"]:
@@ -218,6 +222,10 @@ def _notes(failures: Mapping[str, Mapping[str, int]], judged: Mapping[str, Seque
             notes.append(f"{name}: {counts['truth_outside_candidates']} results {what}")
         if all(one.compat is None for one in judged[name]):
             notes.append(f"{name}: all results carry an error: no compat figures; every question is wrong in strict ones")
+        elif unlisted_truths(rows[name]):
+            notes.append(
+                f"{name}: no true label is written as its candidates are: the released script stops there, no metrics file"
+            )
     return notes
 
 
@@ -242,14 +250,14 @@ def _rows(
 
 def _sample(row: Result, outcome: Outcome, dataset: str) -> dict[str, Any]:
     """A question as a row of ``samples.jsonl``."""
-    response = str(row.get("model_response") or "")
-    path = str(row.get("image_path") or "")
+    response = _writable(str(row.get("model_response") or ""))
+    path = _writable(str(row.get("image_path") or ""))
     right = outcome.compat is not None and outcome.compat == outcome.truth
     return {
         "id": f"{dataset}/{picture_stem(path)}",
         "dataset": dataset,
         "image": path,
-        "prompt": str(row.get("prompt") or ""),
+        "prompt": _writable(str(row.get("prompt") or "")),
         "completion": response,
         "finish_reason": None,
         "AUs": None,
@@ -272,6 +280,11 @@ def _sample(row: Result, outcome: Outcome, dataset: str) -> dict[str, Any]:
         "subject": None,
         "spans": [],
     }
+
+
+def _writable(text: str) -> str:
+    """Text that UTF-8 can hold: half of a surrogate pair, which JSON may escape and so bring in, is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _thinking(response: str) -> str:

@@ -91,7 +91,9 @@ def _by_fold(counts: Array, sizes: Sequence[int]) -> Array:
 
 def _mean_over_folds(family: Family, count: int) -> Statistic:
     def statistic(totals: Array) -> Array:
-        figures = [family.statistic(part) for part in np.split(totals, count, axis=-1)]
+        parts = np.split(totals, count, axis=-1)
+        # A fold without a row has no figures, not even those that are 0 for nothing predicted.
+        figures = [np.where(part.any(axis=-1, keepdims=True), family.statistic(part), np.nan) for part in parts]
         return nanmean(np.stack(figures, axis=-1))
 
     return statistic

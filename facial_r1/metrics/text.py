@@ -122,7 +122,11 @@ def _overlap(one: Mapping[Any, int], two: Mapping[Any, int]) -> int:
 
 
 def _f_measure(shared: int, reference: int, prediction: int) -> float:
-    return 2 * shared / (reference + prediction) if reference > 0 and prediction > 0 else 0.0
+    if shared == 0:
+        return 0.0
+    # From precision and recall, as ``rouge_score`` does: made of the counts, the last digit would differ in one of six values.
+    precision, recall = shared / prediction, shared / reference
+    return 2 * precision * recall / (precision + recall)
 
 
 def _common_subsequence(reference: Sequence[str], prediction: Sequence[str]) -> int:

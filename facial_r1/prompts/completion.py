@@ -46,6 +46,8 @@ _TAG, _OPEN_THINK, _CLOSE_THINK, _OPEN_ANSWER, _CLOSE_ANSWER = (
 _SEPARATOR = re.compile(r"[,;/|\n&\u3001\uff0c\uff1b]|\s+(?:and|or)\s+", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]{0,40}>|\\(?:boxed|text)\b")
 _EDGES = " \t\r\n\"'`.,;:!?()[]{}*_#-\u2013\u2014\u2018\u2019\u201c\u201d\u3002"
+# Unicode case folding, as the released pattern has it: there a dotless i or a Kelvin sign is a letter of the tag.
+_COMPAT_OPEN_THINK, _COMPAT_CLOSE_THINK = (re.compile(tag, re.IGNORECASE) for tag in ("<think>", "</think>"))
 _COMPAT_UNIT = re.compile(r"AU\d+")
 _COMPAT_JOINT = re.compile(r"</think>\s*<answer>")
 
@@ -242,8 +244,8 @@ def is_compat_format(completion: str) -> bool:
 
 
 def _first_thinking(text: str) -> tuple[int, int] | None:
-    opening = _OPEN_THINK.search(text)
-    ending = _CLOSE_THINK.search(text, opening.end()) if opening else None
+    opening = _COMPAT_OPEN_THINK.search(text)
+    ending = _COMPAT_CLOSE_THINK.search(text, opening.end()) if opening else None
     return (opening.end(), ending.start()) if opening and ending else None
 
 

@@ -27,8 +27,14 @@ def au_compat(completions: Sequence[str], records: Sequence[Mapping[str, Any]]) 
         elif not predicted:
             values.append(-1.0)
         else:
-            values.append(4 * len(truth & predicted) / (len(truth) + len(predicted)) - 1)
+            values.append(2 * _f_beta(len(truth & predicted), len(truth), len(predicted)) - 1)
     return values
+
+
+def _f_beta(right: int, true: int, named: int) -> float:
+    """F with beta 1, from precision and recall: in this order the last digit is that of the usual formula of F-beta."""
+    precision, recall = right / named, right / true
+    return 2 * precision * recall / (precision + recall) if right else 0.0
 
 
 @reward("accuracy_compat", "released code: last answer equals labels[0] exactly, 0 or 1; constant 0.5 without a label", bound=1.0)

@@ -47,6 +47,7 @@ def row_weights(rows: Sequence[Collection[str] | None], power: float = 0.5) -> l
 
 
 # --- as released (specification 2.3 and 4.4) ---------------------------------------------------------------------------------
+# Sums are plain ones, one after the other, as there: the last digit depends on it.
 
 
 def unit_weights_compat(frequencies: Mapping[str, float]) -> dict[str, float]:
@@ -55,11 +56,11 @@ def unit_weights_compat(frequencies: Mapping[str, float]) -> dict[str, float]:
     >>> {unit: round(weight, 3) for unit, weight in unit_weights_compat({"AU1": 0.3, "AU2": 0.1}).items()}
     {'AU1': 0.25, 'AU2': 0.75}
     """
-    total = math.fsum(frequencies.values())
+    total = sum(frequencies.values())
     if frequencies and total <= 0:
         raise InputError("frequencies of action units: all are 0; give the share of rows that show each")
     raw = {unit: 1 / (frequency / total + _EPSILON) for unit, frequency in frequencies.items()}
-    whole = math.fsum(raw.values())
+    whole = sum(raw.values())
     return {unit: weight / whole for unit, weight in raw.items()}
 
 
@@ -78,7 +79,7 @@ def row_weights_compat(rows: Sequence[Collection[str] | None], frequencies: Mapp
         for unit in row or ():
             if unit not in weights:
                 raise InputError(f"{unit}: has no frequency; {did_you_mean(unit, weights)}")
-    sums = [math.fsum(weights[unit] for unit in row or ()) for row in rows]
+    sums = [sum(weights[unit] for unit in row or ()) for row in rows]
     if not sums:
         return []
     low, high = min(sums), max(sums)
@@ -87,4 +88,4 @@ def row_weights_compat(rows: Sequence[Collection[str] | None], frequencies: Mapp
 
 def batch_factor_compat(weights: Sequence[float]) -> float:
     """What the released code multiplies a batch's loss with: ten times the sum of its rows' weights, one for each completion."""
-    return _HEAD_SCALE * math.fsum(weights)
+    return _HEAD_SCALE * sum(weights)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facial_r1.data.ferbench import LABELS
 from facial_r1.errors import InputError
-from facial_r1.metrics.ferbench import UNKNOWN, Figures, evaluate, extract
+from facial_r1.metrics.ferbench import UNKNOWN, Figures, Stopped, evaluate, extract
 from tests.metrics.ferbench_cases import answer, predictions, recorded, result, results
 
 # --- recorded ----------------------------------------------------------------------------------------------------------
@@ -47,6 +47,7 @@ def test_the_pooled_figures_do_not_depend_on_how_the_results_are_given(reference
 # --- extraction --------------------------------------------------------------------------------------------------------
 
 _PIECES = ["<answer>", "</answer>", "<ANSWER>", "</Answer>", "\n", " ", "\t", "\u2028", "happy", "sad", "x", "<think>", "\r\n"]
+_PIECES += ["<an\u017fwer>", "</AN\u017fWER>", "\x1c", "\x85", "\u3000", "< answer >", "</answer"]
 
 
 def by_pattern(response: str, dataset: str, script: str) -> str | None:
@@ -154,9 +155,33 @@ def test_the_candidates_of_the_last_counted_result_order_the_report() -> None:
 
 
 def test_compat_compares_the_truth_as_written() -> None:
-    rows = [result("rafdb", 3, answer("happiness"), true_label="Happiness")]
-    assert evaluate(rows, "rafdb").overall["accuracy"] == 0.0
+    rows = [result("rafdb", 3, answer("happiness"), true_label="Happiness"), result("rafdb", 0)]
+    assert evaluate(rows, "rafdb").overall["accuracy"] == 0.5
     assert evaluate(rows, "rafdb", "strict").overall["accuracy"] == 1.0
+
+
+def test_compat_stops_where_no_truth_is_a_row_of_the_matrix() -> None:
+    """6.3: the matrix has the candidates of the last counted result, and scikit-learn refuses one that no truth is in. Pooled, its
+    labels are the truths themselves."""
+    rows = [result("rafdb", 3, answer("happiness"), true_label="Happiness"), result("rafdb", 0, error=True)]
+    with pytest.raises(Stopped, match=r"none of the 1 true labels \(Happiness\) is among the candidates"):
+        evaluate(rows, "rafdb")
+    assert evaluate(rows, "total").labels == ("Happiness",)
+    assert evaluate(rows, "rafdb", "strict").overall["accuracy"] == 0.5
+
+
+def test_a_class_of_the_truth_that_is_no_candidate_counts_in_the_averages_alone() -> None:
+    """6.3: averages run over the union of truth and predictions, matrix and table over the candidates."""
+    rows = [*results("rafdb", 7), result("rafdb", 0, answer("fear"), true_label="contempt")]
+    figures = evaluate(rows, "rafdb")
+    assert figures.overall["recall"] == pytest.approx(7 / 8) and sum(map(sum, figures.confusion_matrix)) == 7
+    assert {row["emotion"] for row in figures.per_class} == set(LABELS["rafdb"])
+
+
+def test_results_that_repeat_are_counted_as_often_as_they_occur() -> None:
+    """6.3: the scripts drop errors and nothing else."""
+    rows = results("rafdb", 2, ["no idea"])
+    assert evaluate([*rows, rows[1]], "rafdb").overall["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_the_pooled_figures_use_the_pooled_script_and_the_merged_words() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from facial_r1.metrics.bootstrap import from_resamples, multinomial_sums
 from facial_r1.metrics.emotion import emotion_statistic
+from facial_r1.metrics.ferbench import class_scores
 from facial_r1.metrics.ferbench_figures import MATRIX_FIGURES, Outcome, Table, matrix_figures
 
 COUNTS = st.lists(st.integers(0, 9), min_size=16, max_size=16)
@@ -31,6 +32,19 @@ def test_truths_outside_of_the_classes_count_as_wrong() -> None:
     found = dict(zip(MATRIX_FIGURES, map(float, matrix_figures(matrix, 2)), strict=True))
     assert found["accuracy"] == 0.75 and found["uar"] == 1.0
     assert found["weighted_f1"] == pytest.approx((0.8 * 2 + 1.0) / 4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=121, max_size=121), st.sets(st.integers(0, 10), max_size=6))
+def test_macro_averages_have_the_last_digit_of_a_mean_over_the_classes_that_occur(cells: list[int], absent: set[int]) -> None:
+    """6.3: as scikit-learn, whose mean knows nothing of classes that do not occur."""
+    matrix = np.array(cells, dtype=float).reshape(11, 11)
+    matrix[list(absent)] = matrix[:, list(absent)] = 0
+    counts = {(f"{row:02}", f"{column:02}"): int(matrix[row, column]) for row in range(11) for column in range(11)}
+    scores = [class_scores(counts, f"{place:02}") for place in range(11) if matrix[place].any() or matrix[:, place].any()]
+    found = dict(zip(MATRIX_FIGURES, matrix_figures(matrix, 11), strict=True))
+    for part, name in enumerate(("macro_precision", "macro_recall", "macro_f1")):
+        assert not scores or float(found[name]) == float(np.mean([score[part] for score in scores])), name
 
 
 def test_resamples_have_the_size_and_the_spread_of_drawing_one_by_one() -> None:

@@ -43,6 +43,15 @@ def test_a_dataset_of_crashes_alone_gets_no_metrics_file(tmp_path: Path) -> None
     assert [path.name for path in written] == ["rafdb_results.json"]
 
 
+def test_where_the_released_script_stops_there_is_a_note_and_no_metrics_file(tmp_path: Path) -> None:
+    parts = {name: results(name, 3) for name in ("affectnet", "rafdb", "ferplus", "sfew")}
+    parts["rafdb"] = [{**row, "true_label": row["true_label"].title()} for row in parts["rafdb"]]
+    scored = score_results(parts, resamples=0)
+    names = {path.name for path in write_compat(tmp_path, scored.results)}
+    assert "rafdb_metrics.json" not in names and {"ferplus_metrics.json", "total_metrics.json"} <= names
+    assert [note for note in scored.notes if note.startswith("rafdb: no true label is written as its candidates are")]
+
+
 def test_the_table_names_both_modes_the_rates_and_the_notes() -> None:
     text = describe(score_results({"rafdb": results("rafdb", 20, ["happiness"])}, resamples=50))
     head, row, *_ = text.splitlines()

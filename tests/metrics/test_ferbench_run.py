@@ -148,6 +148,15 @@ def test_samples_are_plain_data_with_both_scores() -> None:
     assert sample["labels"] == ["surprise"] and sample["parsed"]["thinking"] == "The brow is raised."
 
 
+def test_samples_can_be_written_whatever_the_response_holds() -> None:
+    """JSON may hold half of a surrogate pair; the released scripts read past it. The results keep it, samples spell it out."""
+    odd = "\ud800<answer>surprise</answer>"
+    found = score_results({"rafdb": results("rafdb", 1, [odd])}, resamples=0)
+    assert found.results["rafdb"][0]["model_response"] == odd and value(found, "rafdb/compat/accuracy") == 1.0
+    assert found.samples[0]["completion"] == "\\ud800<answer>surprise</answer>"
+    assert json.dumps(found.samples, ensure_ascii=False).encode()
+
+
 def test_generated_answers_are_scored_as_files_are(tmp_path: Path) -> None:
     asked = [Question("sfew", *question("sfew", n).values(), "q:1") for n in range(6)]  # type: ignore[arg-type]
     asked = [replace(one, candidate_labels=tuple(one.candidate_labels)) for one in asked]

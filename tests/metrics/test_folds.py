@@ -45,6 +45,13 @@ def test_by_hand(metric: str, mean: float, pooled: float) -> None:
     assert (found.mean[metric]["value"], found.pooled[metric]["value"]) == (pytest.approx(mean), pytest.approx(pooled))
 
 
+def test_a_fold_that_nobody_coded_is_left_out_of_the_mean() -> None:
+    coded = fold(1, [(["AU4"], "AU12"), (["AU12"], "AU4")])
+    bare = evaluate(["AU4"], [{"id": "x", "dataset": "d", "subject": "s9", "AUs": None}], UNITS, ["anger"], resamples=200)
+    mean = fold_figures([coded, bare]).mean["au/hallucinated"]
+    assert mean["value"] == coded.metrics["au/hallucinated"]["value"] == 1.0 and mean["low"] == 1.0
+
+
 def test_each_figure_has_an_interval_over_all_subjects() -> None:
     figure = fold_figures(FOLDS).mean["au/macro_f1"]
     assert figure["low"] <= figure["value"] <= figure["high"] and (figure["n"], figure["clusters"]) == (5, 5)

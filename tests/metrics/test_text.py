@@ -64,6 +64,12 @@ def test_compat_equals_the_rouge_score_package(case: list[Any]) -> None:
     assert (found.rouge_1, found.rouge_2, found.rouge_l) == pytest.approx(case[2:5], abs=1e-11)
 
 
+def test_compat_equals_the_package_to_its_last_digit() -> None:
+    """8.2: F comes from precision and recall; from the counts the first would be 0.5454545454545454 too, the second 0.4444444444444444."""
+    found = rouge_pair_compat("a b c d e f", "a b c x y")
+    assert (found.rouge_1, found.rouge_2, found.rouge_l) == (0.5454545454545454, 0.4444444444444445, 0.5454545454545454)
+
+
 def test_strict_equals_compat_on_english_without_tags() -> None:
     for reference, prediction, *_ in GOLDEN:
         if "<" not in reference + prediction and (reference + prediction).isascii():

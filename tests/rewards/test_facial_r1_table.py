@@ -124,6 +124,7 @@ REWARDS = [
     Case("4.3: reasoning that never ends is no block", "au", ("<think>AU4", AU4), -1.0, 0.0),
     Case("4.3: first think block only", "au", ("<think>AU1</think>" + wrap("AU4"), AU4), -1.0, 0.0),
     Case("4.3: think tags in any case", "au", ("<THINK>AU4</THINK>", AU4), 1.0, 1.0),
+    Case("4.3: in Unicode's sense of case", "au", ("<thin\u212a>AU4</thin\u212a>", AU4), 1.0, 0.0),
     Case("4.3: line breaks inside the block", "au", (wrap("a\nAU4\n"), AU4), 1.0, 1.0),
     Case("4.3: AU<blank>1 is missed", "au", (wrap("AU 4"), AU4), -1.0, 1.0),
     Case("4.3: AU-4 is missed", "au", (wrap("AU-4"), AU4), -1.0, 1.0),
@@ -342,6 +343,12 @@ BESIDE = [case for case in CASES if case.strict is not SAME]
 def test_strict_beside_it(case: Case) -> None:
     found = STRICT[case.function](*case.given)
     assert _close(found, case.strict), f"{case.rule}: strict {case.function}{case.given} gave {found}, not {case.strict}"
+
+
+def test_the_unit_reward_has_the_last_digit_of_f_beta() -> None:
+    """4.3: F-beta is made of precision and recall (2/2 and 2/5 here); made of counts it would be 0.1428571428571428."""
+    record = {"AUs": ["AU1", "AU2", "AU4", "AU6", "AU7"]}
+    assert rewards.score("au_compat", [wrap("AU1 AU2")], [record]) == [0.14285714285714302]
 
 
 def test_the_table_is_as_long_as_promised_and_says_each_thing_once() -> None:

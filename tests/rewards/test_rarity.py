@@ -58,3 +58,14 @@ def test_compat_needs_a_frequency_for_each_unit() -> None:
 def test_compat_frequencies_must_not_all_be_0() -> None:
     with pytest.raises(InputError, match="all are 0"):
         unit_weights_compat({"AU1": 0.0})
+
+
+def test_released_weights_are_plain_sums_to_the_last_digit() -> None:
+    """2.3: 1 / (share + 1e-6), normalised, added over a row's units one after the other."""
+    frequencies = {"AU1": 0.1, "AU2": 0.7, "AU4": 0.3, "AU6": 0.2, "AU12": 0.6}
+    whole = 0.1 + 0.7 + 0.3 + 0.2 + 0.6
+    raw = [1 / (frequency / whole + 1e-6) for frequency in frequencies.values()]
+    one, two, four, six, twelve = (weight / (raw[0] + raw[1] + raw[2] + raw[3] + raw[4]) for weight in raw)
+    found = row_weights_compat([["AU2"], ["AU1", "AU4", "AU6"], ["AU1", "AU2", "AU4", "AU6", "AU12"]], frequencies)
+    high = one + two + four + six + twelve
+    assert found == [0.0, (one + four + six - two) / (high - two), 1.0]
