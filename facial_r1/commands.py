@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 _COMMANDS = {
     "cache": ("facial_r1.generation.cache_command", "show or prune the cache of generated answers"),
+    "card": ("facial_r1.cards.command", "write the card of a trained model or of a written dataset: card <run>"),
     "compare": ("facial_r1.report.compare_command", "which of two runs is better, on the same samples, and how sure that is"),
     "doctor": ("facial_r1.doctor.command", "what this machine has and lacks, each with a fix"),
     "draw": ("facial_r1.data.schematic.ferbench_layout", "drawn faces laid out as FERBench, with UniFER's training files"),
+    "export": ("facial_r1.export.command", "an evaluation as a task folder and samples for lmms-eval: export <run | rows.jsonl> --lmms-eval <folder>"),
     "leaderboard": ("facial_r1.report.leaderboard", "one table of many runs, or of many models on FERBench"),
     "ls": ("facial_r1.listing.command", "what there is: rewards, metrics, protocols, models, experiments, data, prompts, stages"),
     "predict": ("facial_r1.predict.command", "what a model says about pictures: face.jpg|folder|- init_from=<run>"),
+    "push": ("facial_r1.publish.command", "upload a trained model or a written dataset to the hub: push <run> --repo owner/name"),
     "review": ("facial_r1.report.review_command", "read back what people decided about written rows; makes a reviewed test set"),
     "report": ("facial_r1.report.command", "rebuild report.html of run directories"),
     "serve": ("facial_r1.serve.command", "an OpenAI-compatible server in front of a run's model: init_from=<run>"),

@@ -254,6 +254,19 @@ def build_report(run: RunDirectory) -> None:
         print(f"facial_r1: {run.report} could not be built ({type(error).__name__}: {error})", file=sys.stderr)
 
 
+def write_card(run: RunDirectory) -> None:
+    """Write model/README.md of a run that trained a model; a card that cannot be written is said and logged, and fails nothing."""
+    if not run.model.is_dir():
+        return
+    from facial_r1.cards import write_cards
+
+    try:
+        write_cards(run.path)
+    except Exception as error:
+        _log.error("the model card could not be written:\n%s", traceback.format_exc())
+        print(f"facial_r1: {run.model / 'README.md'} could not be written ({type(error).__name__}: {error})", file=sys.stderr)
+
+
 @lru_cache(maxsize=1)
 def git_version() -> str | None:
     """`git describe` of the checkout this package runs from; None for an installed wheel."""

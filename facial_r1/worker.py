@@ -18,7 +18,7 @@ from facial_r1.config.schema import Eval, Job, Prepare
 from facial_r1.config.validation import validate
 from facial_r1.errors import Busy, InputError
 from facial_r1.interruption import Interrupted, listening
-from facial_r1.runs import RunDirectory, build_report, now
+from facial_r1.runs import RunDirectory, build_report, now, write_card
 
 _log = logging.getLogger("facial_r1")
 
@@ -50,6 +50,7 @@ def run(path: str | Path) -> int:
             folder.update_status(state="finished", ended=now(), reason=None, exit_code=0)
             if summary:
                 build_report(folder)
+                write_card(folder)
         return 0
     except Busy as error:
         print(f"facial_r1: {error}", file=sys.stderr, flush=True)

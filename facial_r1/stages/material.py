@@ -165,6 +165,7 @@ def usable(
         left = f"{len(records) - len(kept)} without {why}, {len(kept) - used} over the amount{again}"
         for line in (f"{len(places)} rows of {len(records)} ({left})", *(f"note: {note}" for note in notes)):
             say(context, line)
+        context.run.update_status(used={"rows": len(places), "distinct": used, "of": len(records)})
     return [kept[place] for place in places]
 
 

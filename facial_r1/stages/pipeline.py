@@ -124,6 +124,7 @@ def step(context: Context, name: str, job: Job, after: RunDirectory | None = Non
         child.run.write_summary({**(summary or {}), "seconds": round(time.time() - began, 1)})
         child.run.update_status(state="finished", ended=runs.now())
         runs.build_report(child.run)
+        runs.write_card(child.run)
     barrier()
     return child.run
 

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: `metrics.jsonl` always, wandb or TensorBoard beside it when asked for.
+"""Where a run's numbers go: `metrics.jsonl` always, wandb, TensorBoard or trackio beside it when asked for.
 
     trackers = open_trackers(job.tracker, run_dir, resolved, lineage, active=rank == 0, resume_step=step)
     trackers.log(step, {"loss": 0.4, "reward/mean": 0.7})

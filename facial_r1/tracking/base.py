@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -75,8 +76,11 @@ class Trackers:
         self._each("image", lambda tracker: tracker.image(step, name, Path(path), face))
 
     def alert(self, title: str, text: str) -> None:
-        """Log a warning and send it to the dashboards that know alerts."""
-        logger.warning("%s: %s", title, text)
+        """Say it on the console and in the log, and send it to the dashboards that know alerts."""
+        # Printed, not logged at a level: the ranks of torchrun have no handler for the console.
+        if self.required:
+            print(f"facial_r1: alert: {title}: {text}", file=sys.stderr, flush=True)
+        logger.info("alert: %s: %s", title, text)
         self._each("alert", lambda tracker: tracker.alert(title, text))
 
     def finish(self, state: str = "finished", summary: Mapping[str, Any] | None = None) -> None:

@@ -80,6 +80,8 @@ sentiment/<name>                | eval        | Sentiment scores
 confusion                       | eval        | Picture of the confusion matrix
 ferbench/<name>                 | eval        | FERBench scores
 failures/<name>                 | eval        | Share or count of samples that failed for a reason
+compat/<name>                   | eval        | A figure as published code computed it, beside the strict one
+eval/<name>                     | eval        | Any figure of an evaluation at its end; with _low and _high the ends of its interval
 """
 
 NAMES: tuple[Name, ...] = tuple(Name(*(cell.strip() for cell in line.split("|"))) for line in _TABLE.strip().splitlines())

@@ -28,6 +28,12 @@ def _tensorboard(config: TrackerConfig, run_dir: Path, resolved: Mapping[str, An
     return TensorBoardTracker(config, run_dir, resolved, lineage)
 
 
+def _trackio(config: TrackerConfig, run_dir: Path, resolved: Mapping[str, Any], lineage: Lineage) -> Tracker:
+    from facial_r1.tracking.trackio_runs import TrackioTracker
+
+    return TrackioTracker(config, run_dir, resolved, lineage)
+
+
 Opener = Callable[["TrackerConfig", Path, Mapping[str, Any], Lineage], Tracker]
 
 REGISTRY: dict[str, Opener | None] = {
@@ -35,6 +41,7 @@ REGISTRY: dict[str, Opener | None] = {
     "none": None,
     "wandb": _wandb,
     "tensorboard": _tensorboard,
+    "trackio": _trackio,
 }
 """What is opened beside `metrics.jsonl` for each `tracker.name`; None: nothing."""
 

@@ -5,6 +5,15 @@ from __future__ import annotations
 import pytest
 
 from facial_r1.tracking.names import NAMES, SECTIONS, dashboard_name, documented, summary_scalars
+from tests.tracking.documentation import documented_names
+
+
+def test_the_documentation_lists_every_name_as_a_dashboard_shows_it() -> None:
+    assert documented_names() == {entry.name: dashboard_name(entry.name) for entry in NAMES}
+
+
+def test_figures_of_an_evaluation_stay_in_their_section() -> None:
+    assert dashboard_name("eval/au/macro_f1") == "eval/au/macro_f1" and dashboard_name("compat/emotion/accuracy").startswith("eval/")
 
 
 def test_every_name_belongs_to_a_section_and_says_what_it_means() -> None:

@@ -60,10 +60,15 @@ def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_alert_reaches_the_log_and_the_run_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alert_reaches_the_console_the_log_and_the_run_directory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     trackers = open_trackers(TrackerConfig(), tmp_path, {}, {})
-    trackers.log(3, {"loss": float("nan")})
+    with caplog.at_level(logging.INFO):
+        trackers.log(3, {"loss": float("nan")})
     trackers.finish()
+    said = capsys.readouterr()
+    assert said.err.startswith("facial_r1: alert: loss is not finite: step 3") and said.out == ""
     assert "loss is not finite" in caplog.text
     assert "loss is not finite" in (tmp_path / "alerts.jsonl").read_text()
 

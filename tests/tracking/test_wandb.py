@@ -17,7 +17,7 @@ from PIL import Image
 from facial_r1.config.schema import Tracker as TrackerConfig
 from facial_r1.errors import InputError
 from facial_r1.tracking import open_trackers
-from facial_r1.tracking.names import NAMES, dashboard_name
+from tests.tracking.documentation import documented_names, filled
 
 pytest.importorskip("wandb", reason="wandb is not installed")
 
@@ -29,9 +29,8 @@ LINEAGE: Any = {
     "version": {"git": "abc"},
 }
 RESOLVED = {"model": {"name": "tiny"}, "data": {"name": "schematic"}, "generation": {"api_key": "very-secret"}}
-LOGGED = [
-    entry.name.replace("<name>", "x").replace("<AU>", "AU12") for entry in NAMES if entry.section not in ("samples", "eval")
-]
+DOCUMENTED = [(filled(name), filled(shown)) for name, shown in documented_names().items()]
+LOGGED = [name for name, _ in DOCUMENTED if name not in ("samples/x", "confusion")]  # those are a table and a picture
 SUMMARY = {"metrics": {"au/macro_f1": {"value": 0.8, "low": 0.7, "high": 0.9}}, "failures": {"parse": 0.01}}
 
 
@@ -60,6 +59,7 @@ def run_dir(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         trackers.table(step, "rollouts", [{"image": str(face), "completion": "<b>AU12</b>", "reward": 1.0, "labels": ["fear"]}])
         trackers.image(step, "face", face, face=True)
         trackers.image(step, "confusion", face)
+        trackers.alert("answers do not parse", f"step {step}")
         trackers.finish("finished", SUMMARY)
     return folder
 
@@ -83,10 +83,15 @@ def history(recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record["history"]["item"] for record in recorded if record["type"] == "history"]
 
 
-def test_the_names_read_back_are_the_documented_ones(recorded: list[dict[str, Any]]) -> None:
-    names = {name for item in history(recorded) for name in item if not name.startswith(("_", "samples/")) and name != "step"}
-    pictures = {name for name in names if name.startswith("eval/confusion")}
-    assert names - pictures == {dashboard_name(name) for name in LOGGED} and pictures
+def test_the_names_read_back_are_the_list_in_the_documentation(recorded: list[dict[str, Any]]) -> None:
+    """Tables carry their step in the name, and a picture comes as several entries below its name."""
+    read = {name for item in history(recorded) for name in item if not name.startswith("_") and name != "step"}
+    whole = {"eval/confusion" if name.startswith("eval/confusion") else "samples/x" if name.startswith("samples/") else name for name in read}
+    assert whole == {shown for _, shown in DOCUMENTED}
+
+
+def test_an_alert_is_in_the_record(recorded: list[dict[str, Any]]) -> None:
+    assert any("answers do not parse" in json.dumps(record) for record in recorded if record["type"] == "alert")
 
 
 def test_every_row_carries_our_step(recorded: list[dict[str, Any]]) -> None:

@@ -1,0 +1,3 @@
+"""Evaluations for other harnesses: a task folder and samples that lmms-eval reads."""
+
+from __future__ import annotations
