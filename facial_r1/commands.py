@@ -11,7 +11,10 @@ _COMMANDS = {
     "compare": ("facial_r1.report.compare_command", "which of two runs is better, on the same samples, and how sure that is"),
     "doctor": ("facial_r1.doctor.command", "what this machine has and lacks, each with a fix"),
     "draw": ("facial_r1.data.schematic.ferbench_layout", "drawn faces laid out as FERBench, with UniFER's training files"),
-    "export": ("facial_r1.export.command", "an evaluation as a task folder and samples for lmms-eval: export <run | rows.jsonl> --lmms-eval <folder>"),
+    "export": (
+        "facial_r1.export.command",
+        "an evaluation as a task folder and samples for lmms-eval: export <run | rows.jsonl> --lmms-eval <folder>",
+    ),
     "leaderboard": ("facial_r1.report.leaderboard", "one table of many runs, or of many models on FERBench"),
     "ls": ("facial_r1.listing.command", "what there is: rewards, metrics, protocols, models, experiments, data, prompts, stages"),
     "predict": ("facial_r1.predict.command", "what a model says about pictures: face.jpg|folder|- init_from=<run>"),
@@ -20,7 +23,10 @@ _COMMANDS = {
     "report": ("facial_r1.report.command", "rebuild report.html of run directories"),
     "serve": ("facial_r1.serve.command", "an OpenAI-compatible server in front of a run's model: init_from=<run>"),
     "wheels": ("facial_r1.affect.wheels.command", "explain emotion words on the wheels, draw a wheel"),
-    "workspace": ("facial_r1.tracking.workspace_command", "the panels a GRPO run is watched by, as a wandb workspace: <entity>/<project>"),
+    "workspace": (
+        "facial_r1.tracking.workspace_command",
+        "the panels a GRPO run is watched by, as a wandb workspace: <entity>/<project>",
+    ),
 }
 
 _STAGES = {

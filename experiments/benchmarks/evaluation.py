@@ -95,7 +95,9 @@ def main() -> None:
     equal = sum(a == b for a, b in zip(texts, ours, strict=True)) / len(asked)
     quick = statistics.median(fast)
     print(f"{len(asked)} faces, {options.threads} threads, {engine.path}, batches of {engine.batch_size}")
-    print(f"one at a time {slow:.1f} s ({len(asked) / slow:.1f} faces/s), engine {quick:.2f} s ({len(asked) / quick:.1f} faces/s)")
+    print(
+        f"one at a time {slow:.1f} s ({len(asked) / slow:.1f} faces/s), engine {quick:.2f} s ({len(asked) / quick:.1f} faces/s)"
+    )
     print(f"{slow / quick:.1f}x; {100 * equal:.1f} % of the texts are equal")
     result = {"faces": len(asked), "threads": options.threads, "one_by_one_s": slow, "engine_s": fast, "ratio": slow / quick}
     print(json.dumps({**result, "equal_texts": equal}))

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facial_r1.stages.context import Context
 
-_MODULES = {"sft": "sft", "grpo": "grpo", "synthesis": "synthesis", "eval": "evaluation", "pipeline": "pipeline", "prepare": "prepare"}
+_MODULES = {
+    "sft": "sft",
+    "grpo": "grpo",
+    "synthesis": "synthesis",
+    "eval": "evaluation",
+    "pipeline": "pipeline",
+    "prepare": "prepare",
+}
 
 
 def run_stage(context: Context) -> dict[str, Any] | None:

@@ -38,7 +38,9 @@ def run(context: Context) -> dict[str, Any] | None:
     summary: dict[str, Any] = {"stage": "grpo", "metrics": {}, "failures": {}, "rows": len(rows)}
     if stage.evaluate:
         test = data.test if stage.eval_rows is None else data.test[: stage.eval_rows]
-        summary = evaluate_model(context, loaded, test[: context.job.debug.limit], data, Sampling(max_new_tokens=stage.max_completion_length), 2000)
+        summary = evaluate_model(
+            context, loaded, test[: context.job.debug.limit], data, Sampling(max_new_tokens=stage.max_completion_length), 2000
+        )
     return summary
 
 

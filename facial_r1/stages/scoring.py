@@ -176,7 +176,10 @@ def score_and_write(
         if not pairs:
             raise InputError(f"the engine answered none of the {len(records)} rows: see the log, then run the same command again")
         records, answers = [record for record, _ in pairs], [answer for _, answer in pairs]
-        say(context, f"{failed} rows were not answered and are left out (failures.engine); resume=never asks again, a cache keeps the others")
+        say(
+            context,
+            f"{failed} rows were not answered and are left out (failures.engine); resume=never asks again, a cache keeps the others",
+        )
     scored = score_answers(context, records, answers, data, resamples)
     summary = scored.summary
     if failed:
@@ -189,7 +192,12 @@ def score_and_write(
         rows = [record.to_json() for record in records]
         summary["by"] = [by_field(scored.evaluation, rows, field) for field in fields]
     if _judge(context, records, answers, summary, resamples, scored):
-        say(context, f"judge: {_interval(summary['metrics']['text/judge'])}" if "text/judge" in summary["metrics"] else "judge: no verdict")
+        say(
+            context,
+            f"judge: {_interval(summary['metrics']['text/judge'])}"
+            if "text/judge" in summary["metrics"]
+            else "judge: no verdict",
+        )
     _write_samples(context, records, answers, data, scored.rewards)
     _write_confusion(context.run.path, scored.evaluation)
     if context.trackers is not None and context.job.stage.name == "eval":

@@ -36,7 +36,9 @@ def test_composes_and_validates(path: Path):
     overrides = [f"{group}={option}"] if option else []
     overrides += COMPANIONS.get(str(path.relative_to(CONF)), [])
     data = compose_tree(overrides).data
-    if data.kind == "source" or OmegaConf.is_dict(data.get("sources")):  # owners' folders are needed wherever such a set is chosen
+    if data.kind == "source" or OmegaConf.is_dict(
+        data.get("sources")
+    ):  # owners' folders are needed wherever such a set is chosen
         overrides += [f"data.root={data.root or '/owner'}"]
     validate(plain(compose_tree(overrides)))
 

@@ -19,7 +19,9 @@ GREEDY = Sampling(temperature=0.0, max_new_tokens=8, repetition_penalty=1.0)
 SAMPLED = Sampling(temperature=1.0, max_new_tokens=8, repetition_penalty=1.0)
 
 
-def asked(count: int, prompts: tuple[str, ...] = ("Which emotion?", "Name it.", "Which action units are active?")) -> list[Request]:
+def asked(
+    count: int, prompts: tuple[str, ...] = ("Which emotion?", "Name it.", "Which action units are active?")
+) -> list[Request]:
     """Requests with pictures of two sizes and questions of three lengths."""
     return [
         Request(

@@ -74,7 +74,9 @@ def test_sharing_the_prompt_needs_fewer_activations():
     shape = memory.shape_of(job("stage=grpo"), "Qwen/Qwen2.5-VL-7B-Instruct")
     assert shape is not None
     shared = memory.training_memory(job("stage=grpo"), shape, 1, 1000).parts["activations"]
-    plain_trl = memory.training_memory(job("stage=grpo", "stage.efficiency.share_prompt=false"), shape, 1, 1000).parts["activations"]
+    plain_trl = memory.training_memory(job("stage=grpo", "stage.efficiency.share_prompt=false"), shape, 1, 1000).parts[
+        "activations"
+    ]
     assert shared < plain_trl
 
 

@@ -178,11 +178,7 @@ def test_everything_can_be_reached_and_named(page: Path, browse: Open) -> None:
     assert browser.run("[...document.querySelectorAll('.scroll')].every(n => n.tabIndex === 0 && n.getAttribute('aria-label'))")
     assert browser.run("[...document.querySelectorAll('table')].every(n => n.caption && n.querySelectorAll('th[scope]').length)")
     levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4')].map(n => Number(n.tagName[1]))")
-    assert (
-        levels[0] == 1
-        and levels.count(1) == 1
-        and all(after - before <= 1 for before, after in itertools.pairwise(levels))
-    )
+    assert levels[0] == 1 and levels.count(1) == 1 and all(after - before <= 1 for before, after in itertools.pairwise(levels))
     browser.run("document.getElementById('theme').click()")
     assert browser.run("document.documentElement.dataset.theme") == "dark"
 

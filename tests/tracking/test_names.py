@@ -13,7 +13,9 @@ def test_the_documentation_lists_every_name_as_a_dashboard_shows_it() -> None:
 
 
 def test_figures_of_an_evaluation_stay_in_their_section() -> None:
-    assert dashboard_name("eval/au/macro_f1") == "eval/au/macro_f1" and dashboard_name("compat/emotion/accuracy").startswith("eval/")
+    assert dashboard_name("eval/au/macro_f1") == "eval/au/macro_f1" and dashboard_name("compat/emotion/accuracy").startswith(
+        "eval/"
+    )
 
 
 def test_every_name_belongs_to_a_section_and_says_what_it_means() -> None:

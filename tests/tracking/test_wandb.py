@@ -86,7 +86,10 @@ def history(recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_the_names_read_back_are_the_list_in_the_documentation(recorded: list[dict[str, Any]]) -> None:
     """Tables carry their step in the name, and a picture comes as several entries below its name."""
     read = {name for item in history(recorded) for name in item if not name.startswith("_") and name != "step"}
-    whole = {"eval/confusion" if name.startswith("eval/confusion") else "samples/x" if name.startswith("samples/") else name for name in read}
+    whole = {
+        "eval/confusion" if name.startswith("eval/confusion") else "samples/x" if name.startswith("samples/") else name
+        for name in read
+    }
     assert whole == {shown for _, shown in DOCUMENTED}
 
 
