@@ -15,6 +15,7 @@ _COMMANDS = {
         "facial_r1.export.command",
         "an evaluation as a task folder and samples for lmms-eval: export <run | rows.jsonl> --lmms-eval <folder>",
     ),
+    "folds": ("facial_r1.report.folds_command", "evaluations of subject-exclusive folds in one table, with their mean"),
     "leaderboard": ("facial_r1.report.leaderboard", "one table of many runs, or of many models on FERBench"),
     "ls": ("facial_r1.listing.command", "what there is: rewards, metrics, protocols, models, experiments, data, prompts, stages"),
     "predict": ("facial_r1.predict.command", "what a model says about pictures: face.jpg|folder|- init_from=<run>"),

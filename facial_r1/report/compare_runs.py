@@ -123,7 +123,7 @@ def read_pair(a: Path, b: Path, read_predictions: Predictions, names: Sequence[s
             f"neither {a} nor {b} is a run directory with samples.jsonl, so nothing says what is right. Score answers from files with "
             "stage=eval stage.predictions=<file> first (no model is loaded), then compare the runs"
         )
-    rows = [{} if run is None else _rows_of(run, path) for run, path in zip(runs, (a, b), strict=True)]
+    rows = [{} if run is None else rows_of(run, path) for run, path in zip(runs, (a, b), strict=True)]
     for place, (run, path) in enumerate(zip(runs, (a, b), strict=True)):
         if run is None:
             rows[place] = _predicted(path, rows[1 - place], read_predictions, notes, labels[place])
@@ -205,7 +205,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return above if above[0] != above[1] else [f"{name} ({letter})" for name, letter in zip(names, "AB", strict=True)]
 
 
-def _rows_of(run: Run, path: Path) -> dict[tuple[str, int], Row]:
+def rows_of(run: Run, path: Path) -> dict[tuple[str, int], Row]:
+    """The samples of an evaluated run, by id and how often it came before, counted from 1.
+
+    Raises:
+        InputError: The run has no samples or no figures, or is a pipeline, whose steps have them.
+    """
     if not run.samples:
         steps = [child.path.name for child in run.children if child.samples]
         if steps:
