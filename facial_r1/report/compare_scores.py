@@ -13,12 +13,12 @@ import numpy as np
 
 from facial_r1.metrics.bootstrap import Array, as_dicts, bootstrap, differences_as_dicts, paired_difference
 from facial_r1.metrics.comparison import LEVEL, detectable_mean, difference_errors, holm
-from facial_r1.metrics.evaluate import evaluate
+from facial_r1.metrics.evaluate import Evaluation, evaluate
 from facial_r1.metrics.samples import Family, Sample, cluster_of, means
 from facial_r1.progress import progress
 from facial_r1.report.compare_ferbench import ferbench_families, in_set_order
 from facial_r1.report.compare_open import add_words
-from facial_r1.report.compare_runs import Pair, Side
+from facial_r1.report.compare_runs import Pair, Row, Rules, Side
 from facial_r1.report.compare_single import Contest, contests, deciding
 from facial_r1.report.wording import figure, in_order, is_better, is_number
 
@@ -182,22 +182,33 @@ def compare(pair: Pair, resamples: int = RESAMPLES, seed: int = 0) -> Comparison
 # --- scoring -----------------------------------------------------------------------------------------------------------
 
 
-def _samples(pair: Pair, side: Side) -> list[Sample]:
-    """The common samples of a side with the counts that every figure is made of."""
-    rows, rules = pair.rows(side), pair.rules
-    records = [dict(record) if rules.labels else {**record, "labels": []} for record in pair.records]
-    result = evaluate(
+def evaluate_by(rules: Rules, rows: Sequence[Row], records: Sequence[Mapping[str, Any]], resamples: int = 0) -> Evaluation:
+    """Score the answers of `rows` again by the rules of a run.
+
+    Args:
+        rules: Of the run.
+        rows: Its samples.
+        records: What is right, in their order.
+        resamples: Behind each interval.
+    """
+    return evaluate(
         [row["completion"] for row in rows],
-        records,
+        [dict(record) if rules.labels else {**record, "labels": []} for record in records],
         vocabulary=() if rules.ferbench else rules.vocabulary,
         labels=rules.labels,
-        resamples=0,
+        resamples=resamples,
         finish_reasons=[row.get("finish_reason") for row in rows],
         empty_action_units=rules.empty,
         compat=rules.compat,
         rege_task=rules.rege,
         annotated=rules.annotated or None,
     )
+
+
+def _samples(pair: Pair, side: Side) -> list[Sample]:
+    """The common samples of a side with the counts that every figure is made of."""
+    rows, rules = pair.rows(side), pair.rules
+    result = evaluate_by(rules, rows, pair.records)
     for sample, row in zip(result.samples, rows, strict=True):
         sample["row"], sample["families"] = row, result.families
     if rules.wheels is not None:

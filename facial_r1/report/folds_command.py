@@ -61,8 +61,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _evaluation(path: Path, resamples: int) -> Evaluation:
-    from facial_r1.metrics.evaluate import evaluate
     from facial_r1.report.compare_runs import rows_of, rules_of
+    from facial_r1.report.compare_scores import evaluate_by
     from facial_r1.report.load import load_run
 
     if not path.is_dir():
@@ -74,16 +74,4 @@ def _evaluation(path: Path, resamples: int) -> Evaluation:
         raise InputError(
             f"{path}: folds are for action units and emotions of a closed set, not for FERBench or an open vocabulary"
         )
-    records = [dict(row) if rules.labels else {**row, "labels": []} for row in rows]
-    return evaluate(
-        [row["completion"] for row in rows],
-        records,
-        vocabulary=rules.vocabulary,
-        labels=rules.labels,
-        resamples=resamples,
-        finish_reasons=[row.get("finish_reason") for row in rows],
-        empty_action_units=rules.empty,
-        compat=rules.compat,
-        rege_task=rules.rege,
-        annotated=rules.annotated or None,
-    )
+    return evaluate_by(rules, rows, rows, resamples)
