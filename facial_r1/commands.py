@@ -15,6 +15,7 @@ _COMMANDS = {
         "facial_r1.export.command",
         "an evaluation as a task folder and samples for lmms-eval: export <run | rows.jsonl> --lmms-eval <folder>",
     ),
+    "figure": ("facial_r1.studies.command", "the figure of a study from its runs: figure experiments/group_size"),
     "folds": ("facial_r1.report.folds_command", "evaluations of subject-exclusive folds in one table, with their mean"),
     "leaderboard": ("facial_r1.report.leaderboard", "one table of many runs, or of many models on FERBench"),
     "ls": ("facial_r1.listing.command", "what there is: rewards, metrics, protocols, models, experiments, data, prompts, stages"),

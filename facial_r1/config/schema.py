@@ -718,9 +718,24 @@ class Pipeline:
     resft: SFT = Field(default_factory=SFT)
     eval: Eval = Field(default_factory=Eval)
     rounds: PositiveInt = 1
+    steps: list[Literal["base", "sft", "grpo", "synthesis"]] = Field(default_factory=lambda: ["base", "sft", "grpo", "synthesis"])
     amounts: Amounts = Field(default_factory=Amounts)
 
+    def outline(self) -> str:
+        """The steps in words: "base, SFT, then 2 rounds of GRPO, synthesis, SFT"."""
+        names = {"base": ["base"], "sft": ["SFT"], "grpo": ["GRPO"], "synthesis": ["synthesis", "SFT"]}
+        first = [word for name in ("base", "sft") if name in self.steps for word in names[name]]
+        again = [word for name in ("grpo", "synthesis") if name in self.steps for word in names[name]]
+        rounds = f"{self.rounds} round{'s' if self.rounds > 1 else ''} of " if again else ""
+        return ", then ".join(part for part in (", ".join(first), rounds + ", ".join(again)) if part)
+
     def __post_init__(self) -> None:
+        if len(set(self.steps)) < len(self.steps):
+            raise ValueError(f"steps={self.steps}: a step is named twice; stage.rounds repeats GRPO and synthesis")
+        if set(self.steps) <= {"base"}:
+            raise ValueError(f"steps={self.steps}: nothing would be trained; name sft, grpo or synthesis")
+        if self.rounds > 1 and "synthesis" not in self.steps:
+            raise ValueError(f"rounds={self.rounds} needs the step synthesis; without it use stage.grpo.max_steps for more GRPO")
         if self.synthesis.split != "train":
             raise ValueError(
                 f"synthesis.split={self.synthesis.split}: the pipeline trains on what its synthesis writes, so it writes about "

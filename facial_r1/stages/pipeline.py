@@ -1,6 +1,7 @@
 """The whole recipe in one run: base, SFT, GRPO, synthesis, SFT on what was written; each model evaluated.
 
-Every step is an ordinary run in a numbered folder of this run's directory, with its own status, metrics and report.
+`stage.steps` leaves steps out: [sft, grpo] is the recipe without synthesis. Every step is an ordinary run in a numbered folder of this
+run's directory, with its own status, metrics and report.
 A step that is finished is never run again.
 """
 
@@ -18,6 +19,7 @@ from omegaconf import OmegaConf
 from facial_r1 import runs
 from facial_r1.config.schema import SFT, Job, Pipeline
 from facial_r1.config.validation import to_dict
+from facial_r1.errors import InputError
 from facial_r1.interruption import Interrupted
 from facial_r1.runs import RunDirectory
 from facial_r1.stages import run_stage
@@ -37,44 +39,58 @@ def run(context: Context) -> dict[str, Any] | None:
     stage = context.job.stage
     assert isinstance(stage, Pipeline)
     job = context.job
+    if "sft" not in stage.steps and job.init_from is None and job.model.cold_start:
+        raise InputError(
+            f"stage.steps={stage.steps}: model={job.model.name} has never seen the answer format; keep the step sft, or start from a "
+            "model that has with init_from=<run>"
+        )
     data = load_records(context)
     if job.debug.dry_run:
         say(
             context,
-            f"plan: base, SFT, then {stage.rounds} round(s) of GRPO, synthesis, SFT; {len(data.test)} test rows after each",
+            f"plan: {stage.outline()}; {len(data.test)} test rows after each",
         )
-        for name in ("sft", "grpo", "synthesis"):
+        for name in (name for name in ("sft", "grpo", "synthesis") if name in stage.steps):
             planned = _job(job, getattr(stage, name), init_from=job.init_from, amount=getattr(stage.amounts, name))
             run_stage(context.child(name, planned))
         return None
     models: dict[str, RunDirectory] = {}
-
-    models["base"] = step(context, "01_base", _job(job, stage.eval, init_from=job.init_from))
-    models["sft"] = step(
-        context, "02_sft", _job(job, stage.sft, init_from=job.init_from, amount=stage.amounts.sft), after=models["base"]
-    )
-    number, before = 3, models["sft"]
+    number, before = 1, None
+    if "base" in stage.steps:
+        before = models["base"] = step(context, "01_base", _job(job, stage.eval, init_from=job.init_from))
+        number += 1
+    if "sft" in stage.steps:
+        first = _job(job, stage.sft, init_from=job.init_from, amount=stage.amounts.sft)
+        before = models["sft"] = step(context, f"{number:02d}_sft", first, after=before)
+        number += 1
     for turn in range(1, stage.rounds + 1):
         name = "" if stage.rounds == 1 else str(turn)
-        grpo = step(
-            context,
-            f"{number:02d}_grpo{name}",
-            _job(job, stage.grpo, init_from=before.path, amount=stage.amounts.grpo),
-            after=before,
-        )
-        written = step(
-            context,
-            f"{number + 1:02d}_synthesis{name}",
-            _job(job, stage.synthesis, init_from=grpo.path, amount=stage.amounts.synthesis),
-            after=grpo,
-        )
-        refined = _job(job, stage.resft, init_from=grpo.path, amount=None)
-        refined.data.descriptions = [str(written.path / "accepted.jsonl")]
-        before = step(context, f"{number + 2:02d}_sft{name}", refined, after=written)
-        models |= {f"grpo{name}": grpo, f"synthesis{name}": before}
-        number += 3
+        grpo = before
+        if "grpo" in stage.steps:
+            started = before.path if before and before is not models.get("base") else job.init_from
+            grpo = step(
+                context,
+                f"{number:02d}_grpo{name}",
+                _job(job, stage.grpo, init_from=started, amount=stage.amounts.grpo),
+                after=before,
+            )
+            before = models[f"grpo{name}"] = grpo
+            number += 1
+        if "synthesis" in stage.steps:
+            started = grpo.path if grpo and grpo is not models.get("base") else job.init_from
+            written = step(
+                context,
+                f"{number:02d}_synthesis{name}",
+                _job(job, stage.synthesis, init_from=started, amount=stage.amounts.synthesis),
+                after=grpo,
+            )
+            refined = _job(job, stage.resft, init_from=started, amount=None)
+            refined.data.descriptions = [str(written.path / "accepted.jsonl")]
+            before = models[f"synthesis{name}"] = step(context, f"{number + 1:02d}_sft{name}", refined, after=written)
+            number += 2
     if not context.main:
         return {}
+    assert before is not None  # the schema asks for at least one training step
     context.run.update_status(model=str(before.model))
     return compare(context, models)
 
