@@ -42,10 +42,12 @@ $(VLLM)/.installed: $(STAMP) tests/vllm/requirements.txt
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/vllm/requirements.txt
 	touch $@
 
+# Style, types, and a scan for secrets (a made-up one in a test carries `pragma: allowlist secret`).
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --plugin .ci/hub_tokens.py --disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -49,6 +49,7 @@ def _run(options: argparse.Namespace) -> None:
             print(f"facial-r1 figure: not in the figure: {line}", file=sys.stderr)
         out.mkdir(parents=True, exist_ok=True)
         write_csv(rows, out / FILE)
+        rows = read_csv(out / FILE)  # the figure shows what the file says
         atomic.write_text(out / "results.md", markdown(study, rows))
     elif (study.folder / FILE).is_file():
         rows = read_csv(study.folder / FILE)

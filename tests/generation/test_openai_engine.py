@@ -371,7 +371,7 @@ def test_the_key_is_sent_but_never_shown(monkeypatch: pytest.MonkeyPatch, caplog
         answers = client.generate([ask("a"), ask("b")], GREEDY, 0)
         assert server.seen[0][1]["authorization"] == f"Bearer {KEY}"
         with pytest.raises(InputError) as refused, serving(lambda body, attempt: (401, {}, KEY.encode())) as other:
-            engine(other.url, api_key_env="SERVER_KEY").generate([ask("a")], GREEDY, 0)
+            engine(other.url, api_key_env="SERVER_KEY").generate([ask("a")], GREEDY, 0)  # pragma: allowlist secret
     assert answers[1].reason == "invalid after 1 try: HTTP 400: bad key (hidden)"
     shown = (
         caplog.text + str(refused.value) + repr(client) + repr(client.endpoint) + json.dumps(client.identity()) + repr(answers)
@@ -383,12 +383,12 @@ def test_the_key_is_sent_but_never_shown(monkeypatch: pytest.MonkeyPatch, caplog
 def test_a_key_that_is_missing_or_no_key_is_refused(monkeypatch: pytest.MonkeyPatch, value: str, message: str):
     monkeypatch.setenv("SERVER_KEY", value)
     with pytest.raises(InputError, match=f"api_key_env=SERVER_KEY: .*{message}"):
-        engine("http://127.0.0.1:9/v1", api_key_env="SERVER_KEY")
+        engine("http://127.0.0.1:9/v1", api_key_env="SERVER_KEY")  # pragma: allowlist secret
 
 
 def test_a_key_in_the_configuration_is_refused_without_repeating_it():
     with pytest.raises(ValueError, match="names an environment variable") as refused:
-        Endpoint(api_key_env="sk-abcdef")
+        Endpoint(api_key_env="sk-abcdef")  # pragma: allowlist secret
     assert "sk-abcdef" not in str(refused.value.errors()[0]["ctx"]["error"])  # type: ignore[attr-defined]
 
 

@@ -1,0 +1,101 @@
+"""Secrets stay out of everything a run leaves behind, and out of the repository."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT, SMALL, environment, facial_r1, run_directory
+from tests.generation.fake_server import serving
+
+KEY = "planted-key-4f9d02c7"
+ENTITY = "planted-entity-77ab"
+PASSWORD = "planted-word-e21c"
+
+
+def places(folder: Path) -> list[str]:
+    """Every file below a folder that holds a planted secret, and which."""
+    secrets = {"key": KEY, "entity": ENTITY, "password": PASSWORD}
+    return [
+        f"{name} in {path.relative_to(folder)}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        for name, secret in secrets.items()
+        if secret.encode() in path.read_bytes()
+    ]
+
+
+@pytest.fixture(scope="module")
+def planted() -> dict[str, str]:
+    """Secrets where people keep them: keys of services, and values that the configuration takes from the environment."""
+    return {
+        "OPENAI_API_KEY": KEY,
+        "WANDB_API_KEY": KEY + "0" * 24,
+        "HF_TOKEN": KEY,
+        "PLANTED_ENTITY": ENTITY,
+        "PLANTED_PROXY": f"http://me:{PASSWORD}@127.0.0.1:9",
+        "WANDB_MODE": "offline",
+    }
+
+
+def test_a_finished_run_holds_no_secret(tmp_path, face_cache, planted):
+    with serving(lambda body, asked: None, lambda body, index: "<think>AU12</think><answer>happiness</answer>") as server:
+        done = facial_r1(
+            "stage=eval", *SMALL, "data.test_amount=8", "generation=openai", f"generation.base_url={server.url}",
+            "generation.model=fake", "generation.api_key_env=OPENAI_API_KEY", "generation.cache=false", "tracker=wandb",
+            "tracker.mode=offline", "tracker.entity=${oc.env:PLANTED_ENTITY}", f"output_root={tmp_path / 'out'}",
+            cache=face_cache, env=planted,
+        )  # fmt: skip
+    run = run_directory(done)
+    assert any(KEY in str(headers) for _, headers, _ in server.seen), "the key never reached the server, so nothing was tried"
+    left = [
+        place for place in places(run) if not (place.startswith("entity") and "wandb" in place)
+    ]  # the entity is wandb's own field
+    assert not left, left
+    assert KEY not in done.stdout + done.stderr
+    assert ENTITY not in (run / "resolved.yaml").read_text()
+    assert "${oc.env:PLANTED_ENTITY}" in (run / "resolved.yaml").read_text()
+
+
+def test_a_failed_run_holds_no_secret(tmp_path, face_cache, planted):
+    with serving(lambda body, asked: (401, {}, b'{"error": {"message": "bad key"}}'), lambda body, index: "") as server:
+        done = facial_r1(
+            "stage=eval", *SMALL, "data.test_amount=8", "generation=openai", f"generation.base_url={server.url}",
+            "generation.model=fake", "generation.api_key_env=OPENAI_API_KEY", "generation.cache=false", "generation.retries=0",
+            "run_name=${oc.env:PLANTED_ENTITY,x}", f"run_dir={tmp_path / 'run'}", cache=face_cache, env=planted,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert KEY not in done.stdout + done.stderr
+    assert not places(tmp_path), places(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def scan() -> list[str]:
+    """The scan of `make lint`, for any file."""
+    pytest.importorskip("detect_secrets", reason="detect-secrets is not installed (pip install 'facial_r1[dev]')")
+    return [sys.executable, "-m", "detect_secrets.pre_commit_hook", *options()]
+
+
+def options() -> list[str]:
+    """The options that the Makefile gives to the scan."""
+    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "detect-secrets-hook" in line)
+    return line.split("detect-secrets-hook", 1)[1].split()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "wandb_api_key = '" + "5f" * 20 + "'",
+        "HF_TOKEN=hf_" + "aB3dE5fG7h" * 3,
+        "url: https://me:" + "swordfish9@example.org/",
+        "-----BEGIN RSA " + "PRIVATE KEY-----",
+    ],
+)
+def test_lint_finds_a_planted_secret(tmp_path, scan, line):
+    file = tmp_path / "settings.env"
+    file.write_text(line + "\n")
+    done = subprocess.run([*scan, str(file)], cwd=ROOT, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
