@@ -205,7 +205,11 @@ def test_no_secret_of_the_settings_is_in_a_card(tmp_path: Path):
     run = write(
         tmp_path / "grpo-1",
         "grpo",
-        resolved={**RESOLVED, "prompt": {"instruction": "hf_" + "a" * 30}, "generation": {"api_key": "very-secret"}},  # pragma: allowlist secret
+        resolved={
+            **RESOLVED,
+            "prompt": {"instruction": "hf_" + "a" * 30},
+            "generation": {"api_key": "very-secret"},  # pragma: allowlist secret
+        },
     )
     (run / "model").mkdir()
     text = model_card(load_run(run))
