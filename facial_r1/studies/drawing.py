@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# How far right of its mean a seed's mark stands, as a share of the axis.
+_BESIDE = 0.03
+
+
 def draw(study: Study, rows: Sequence[Row], path: Path) -> Path:
     """Write the study's figure as PNG: at most four panels a row, 3.4 inches each.
 
@@ -35,7 +39,7 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> Path:
     for place, panel in enumerate(panels):
         _panel(drawn.add_subplot(down, across, place + 1), study, panel, rows)
     seeds = len({row.seed for row in rows if row.seed is not None})
-    drawn.text(0.995, -0.01, f"dots: {seeds} seeds; line: their mean, 95 % interval (Student's t)"
+    drawn.text(0.995, -0.01, f"circles: {seeds} seeds; dot and bar: their mean, 95 % interval (Student's t)"
                + ("; dashed: the model that all start from" if any(row.point == START for row in rows) else ""),
                ha="right", va="top", fontsize=7.5, color=MUTED)  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +63,15 @@ def _panel(axes: Axes, study: Study, panel: Panel, rows: Sequence[Row]) -> None:
         shift = 0.0 if numeric or len(models) == 1 else 0.16 * (number - (len(models) - 1) / 2)
         xs = [x + shift for x, _ in found]
         for x, one in zip(xs, (one for _, one in found), strict=True):
+            beside = x * 1.07 if study.figure.scale == "log" else x + _BESIDE * (max(where.values()) - min(where.values()) or 1)
             axes.plot(
-                [x] * len(one.values), [value * factor for value in one.values], "o", ms=3.2, color=colour, alpha=0.35, mec="none"
+                [beside] * len(one.values),
+                [value * factor for value in one.values],
+                "o",
+                ms=4,
+                color="white",
+                mec=colour,
+                mew=0.9,
             )
         means = [one.mean * factor for _, one in found]
         below = [(one.mean - one.low) * factor if one.low is not None else 0 for _, one in found]
@@ -68,7 +79,7 @@ def _panel(axes: Axes, study: Study, panel: Panel, rows: Sequence[Row]) -> None:
         axes.errorbar(xs, means, [below, above], fmt="o-" if numeric else "o", color=colour, ms=5, lw=1.4, capsize=3, elinewidth=1.1,
                       label=model or None)  # fmt: skip
     _limits(axes, rows, panel, factor)
-    begin = [row for row in rows if row.point == START and row.metric == panel.metric]
+    begin = [row for row in rows if row.point == START and row.metric == panel.key]
     if begin:
         axes.axhline(begin[0].value * factor, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
     if study.figure.scale == "log":
@@ -93,9 +104,10 @@ def _panel(axes: Axes, study: Study, panel: Panel, rows: Sequence[Row]) -> None:
 
 def _limits(axes: Axes, rows: Sequence[Row], panel: Panel, factor: float) -> None:
     """The axis shows all seeds; an interval of few seeds that reaches far beyond them is cut."""
-    values = [row.value * factor for row in rows if row.metric == panel.metric]
+    values = [row.value * factor for row in rows if row.metric == panel.key]
     if not values:
         return
     room = max((max(values) - min(values)) * 0.6, 0.02 * factor if panel.percent else 1e-3)
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, min(values) - room), min(high, max(values) + room))
+    low, high = max(low, min(values) - room), min(high, max(values) + room)
+    axes.set_ylim(max(low, -2.0) if panel.percent else low, min(high, 102.0) if panel.percent else high)

@@ -29,7 +29,7 @@ class Row:
         point: name of the setting; "start" for the run that all jobs start from.
         seed: of the run; None for the start.
         model: of a pipeline's models ("sft", "grpo"), "" otherwise.
-        metric: name as in summary.json.
+        metric: name as in summary.json; "training: <name>" for one of metrics.jsonl.
         value, low, high, n: the figure with its 95 % interval over the test rows and their number.
         seconds: duration of the whole run.
     """
@@ -87,7 +87,7 @@ def collect(study: Study, runs: Path) -> tuple[list[Row], list[str]]:
     Raises:
         InputError: a run is finished and lacks a metric that the figure shows.
     """
-    from facial_r1.multirun import slug
+    from facial_r1.sweeps.expand import slug
 
     rows, missing = [], []
     for point, seed, overrides in study.jobs():
@@ -114,7 +114,7 @@ def _rows(study: Study, run: RunDirectory, point: str, seed: int | None, optiona
                 raise InputError(
                     f"{run.path}: no metric {panel.metric} in its {'metrics.jsonl' if panel.training else 'summary.json'}"
                 )
-            row = Row(point, seed, model, panel.metric, figure["value"], figure.get("low"), figure.get("high"), figure["n"],
+            row = Row(point, seed, model, panel.key, figure["value"], figure.get("low"), figure.get("high"), figure["n"],
                       summary.get("seconds"))  # fmt: skip
             if row not in rows:
                 rows.append(row)
@@ -178,7 +178,7 @@ def _row(cells: Mapping[str, str]) -> Row:
 def over_seeds(rows: Sequence[Row], point: str, panel: Panel, model: str) -> Spread | None:
     """A point's spread in a panel; None where nothing was run."""
     values = [
-        row.value for row in rows if (row.point, row.metric, row.model) == (point, panel.metric, model) and row.seed is not None
+        row.value for row in rows if (row.point, row.metric, row.model) == (point, panel.key, model) and row.seed is not None
     ]
     return spread(values) if values else None
 
@@ -209,7 +209,7 @@ def _cell(found: Spread | None, panel: Panel) -> str:
 
 
 def _start_cell(rows: Sequence[Row], panel: Panel) -> str:
-    found = [row for row in rows if row.point == START and row.metric == panel.metric]
+    found = [row for row in rows if row.point == START and row.metric == panel.key]
     return _figure(found[0].value, found[0].low, found[0].high, panel) + " (over rows)" if found else ""
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facial_r1.errors import InputError
-from facial_r1.studies.study import Study, load_study, written
+from facial_r1.studies.study import Study, load_study
+from facial_r1.sweeps.expand import override
 
 KEY = "study="
 
@@ -55,4 +56,4 @@ def _started(study: Study, sweep: list[str], own: list[str], config_dir: str | N
 
 def start_overrides(study: Study) -> list[str]:
     """Overrides of the run that all jobs start from; studies with the same start share it."""
-    return ["run_name=start", *(written(key, value) for key, value in (study.start or {}).items())]
+    return ["run_name=start", *(override(key, value) for key, value in (study.start or {}).items())]

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from facial_r1.config.suggest import did_you_mean
 from facial_r1.errors import InputError
+from facial_r1.sweeps.expand import override
 
 FILE = "study.yaml"
 Value = bool | int | float | str | None | list[Any]
@@ -44,6 +45,11 @@ class Panel:
     label: str | None = None
     models: list[str] = Field(default_factory=list)
     percent: bool = False
+
+    @property
+    def key(self) -> str:
+        """The name in results.csv: "training: loss" for a metric of metrics.jsonl, which may also be one of summary.json."""
+        return f"training: {self.metric}" if self.training else self.metric
 
     def __post_init__(self) -> None:
         if self.training and self.models:
@@ -124,26 +130,22 @@ class Study:
 
     def overrides(self) -> list[str]:
         """What all jobs share, as overrides."""
-        return [written(key, value) for key, value in self.settings.items()]
+        return [override(key, value) for key, value in self.settings.items()]
 
     def sweep(self) -> list[str]:
         """The study as overrides of a sweep: what is fixed, the points, the seeds."""
         seeds = "seed=" + ",".join(str(seed) for seed in self.seeds)
         if self.vary is not None:
             key, values = next(iter(self.vary.items()))
-            axes = [f"{key}=" + ",".join(_text(value) for value in values)]
+            axes = [f"{key}=" + ",".join(override("", value)[1:] for value in values)]
         else:
-            rows = [
-                "{" + ",".join(f"{key}: {_text(value)}" for key, value in point.settings.items()) + "}"
-                for point in self.compared()
-            ]
-            axes = [f"sweep.points=[{','.join(rows)}]"]
+            axes = [override("sweep.points", [point.settings for point in self.compared()])]
         return [*self.overrides(), *axes, seeds, f"sweep.name={self.name}"]
 
     def jobs(self) -> list[tuple[Point, int, list[str]]]:
         """(point, seed, the overrides that tell this job from the others), points outermost."""
         return [
-            (point, seed, [*(written(key, value) for key, value in point.settings.items()), f"seed={seed}"])
+            (point, seed, [*(override(key, value) for key, value in point.settings.items()), f"seed={seed}"])
             for point, seed in itertools.product(self.compared(), self.seeds)
         ]
 
@@ -184,26 +186,5 @@ def load_study(folder: Path | str) -> Study:
         raise InputError(f"{path}: {where + ': ' if where else ''}{message}") from None
 
 
-def written(key: str, value: Value) -> str:
-    """An override of Hydra's command line.
-
-    >>> written("stage.steps", ["sft", "grpo"])
-    'stage.steps=[sft,grpo]'
-    """
-    return f"{key}={_text(value)}"
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ",".join(_text(item) for item in value) + "]"
-    if isinstance(value, str) and any(character in value for character in ",={}[]:\"' "):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return str(value)
-
-
 def _shown(value: Value) -> str:
-    return "all" if value is None else _text(value)
+    return "all" if value is None else str(value)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from facial_r1.errors import InputError
-from facial_r1.multirun import slug
 from facial_r1.studies.command import main
 from facial_r1.studies.results import START, collect, markdown, over_seeds, read_csv, spread, write_csv
+from facial_r1.sweeps.expand import slug
 from tests.studies.test_study import study
 
 PANELS = [{"metric": "reward/mean"}, {"metric": "loss", "training": True}]
@@ -61,7 +61,7 @@ def test_every_run_and_the_start_are_collected(done):
 
 def test_a_training_metric_is_the_mean_of_the_last_quarter(done):
     found, runs = done
-    losses = {row.seed: (row.value, row.n) for row in collect(found, runs)[0] if row.metric == "loss"}
+    losses = {row.seed: (row.value, row.n) for row in collect(found, runs)[0] if row.metric == "training: loss"}
     assert losses == {0: (0.5, 2), 1: (1.5, 2)}
 
 

@@ -13,7 +13,6 @@ from facial_r1.config.validation import validate
 from facial_r1.errors import InputError
 from facial_r1.studies import Study, load_study
 from facial_r1.studies.running import start_overrides
-from facial_r1.studies.study import written
 from tests.command import ROOT
 
 STUDIES = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/study.yaml"))
@@ -92,7 +91,7 @@ def test_points_become_zipped_points_of_the_sweep(tmp_path):
         {"name": "b", "settings": {"k": None}},
     ]
     found = study(tmp_path, vary=None, points=points)
-    assert "sweep.points=[{seed_of: 'x y',stage.steps: [sft,grpo]},{k: null}]" in found.sweep()
+    assert "sweep.points=[{seed_of:'x y',stage.steps:[sft,grpo]},{k:null}]" in found.sweep()
 
 
 def test_jobs_are_points_times_seeds(tmp_path):
@@ -138,11 +137,3 @@ def test_an_axis_of_numbers_refuses_words(tmp_path):
     found = study(tmp_path, vary={"prompt": ["brief"]})
     with pytest.raises(InputError, match="needs numbers"):
         found.position(found.compared()[0])
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, "k=null"), (True, "k=true"), (1.0e-4, "k=0.0001"), ("a", "k=a"), ("it's, a", r"k='it\'s, a'"), ([1, "b"], "k=[1,b]")],
-)
-def test_overrides_are_written_in_hydras_grammar(value, text):
-    assert written("k", value) == text
