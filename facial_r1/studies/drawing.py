@@ -88,7 +88,7 @@ def _panel(axes: Axes, study: Study, panel: Panel, rows: Sequence[Row]) -> None:
         axes.set_xticks(list(where.values()), list(where))
         axes.minorticks_off()
     else:
-        axes.set_xticks(range(len(points)), ["\n".join(textwrap.wrap(point.name, 14)) for point in points])
+        axes.set_xticks(range(len(points)), ["\n".join(textwrap.wrap(point.name, max(6, 38 // len(points)))) for point in points])
         axes.set_xlim(-0.5, len(points) - 0.5)
     axes.set_title((panel.label or panel.metric) + (" (%)" if panel.percent else ""), fontsize=9.5, color=INK, loc="left")
     axes.set_xlabel(study.figure.x_label)

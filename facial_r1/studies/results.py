@@ -106,6 +106,8 @@ def _rows(study: Study, run: RunDirectory, point: str, seed: int | None, optiona
     summary = run.read_summary()
     rows = []
     for panel in study.figure.panels:
+        if optional and panel.training:  # the start learns by other steps
+            continue
         for model in [""] if optional else panel.models or [""]:
             figure = _in_training(run, panel.metric) if panel.training else _in_summary(run, summary, model, panel.metric)
             if figure is None and optional:
