@@ -83,24 +83,28 @@ def main() -> None:
     engine.generate(asked[:50], sampling, 0)  # warm-up of both
     one_by_one(model, processor, opened, asked[0], options.longest)
 
-    slow, texts, fast, ours = 0.0, [], [], []
+    slow, slow_cpu, texts, fast, fast_cpu, ours = 0.0, 0.0, [], [], [], []
     size = -(-len(asked) // options.repeats)
     for part in progress([asked[start : start + size] for start in range(0, len(asked), size)], what="answering", unit="parts"):
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         texts += [one_by_one(model, processor, opened, request, options.longest) for request in part]
-        slow += time.perf_counter() - began
-        began = time.perf_counter()
+        slow, slow_cpu = slow + time.perf_counter() - began, slow_cpu + time.process_time() - began_cpu
+        began, began_cpu = time.perf_counter(), time.process_time()
         ours = [answer.text for answer in engine.generate(asked, sampling, 0)]
         fast.append(time.perf_counter() - began)
+        fast_cpu.append(time.process_time() - began_cpu)
     equal = sum(a == b for a, b in zip(texts, ours, strict=True)) / len(asked)
-    quick = statistics.median(fast)
+    quick, quick_cpu = statistics.median(fast), statistics.median(fast_cpu)
     print(f"{len(asked)} faces, {options.threads} threads, {engine.path}, batches of {engine.batch_size}")
     print(
         f"one at a time {slow:.1f} s ({len(asked) / slow:.1f} faces/s), engine {quick:.2f} s ({len(asked) / quick:.1f} faces/s)"
     )
     print(f"{slow / quick:.1f}x; {100 * equal:.1f} % of the texts are equal")
-    result = {"faces": len(asked), "threads": options.threads, "one_by_one_s": slow, "engine_s": fast, "ratio": slow / quick}
-    print(json.dumps({**result, "equal_texts": equal}))
+    print(f"processor time: {slow_cpu:.1f} s, {quick_cpu:.2f} s, {slow_cpu / quick_cpu:.1f}x")
+    result = {"faces": len(asked), "threads": options.threads, "batch_size": engine.batch_size, "equal_texts": equal}
+    times = {"one_by_one_s": slow, "engine_s": fast, "ratio": slow / quick}
+    cpu_times = {"one_by_one_cpu_s": slow_cpu, "engine_cpu_s": fast_cpu, "cpu_ratio": slow_cpu / quick_cpu}
+    print(json.dumps({**result, **times, **cpu_times}))
 
 
 if __name__ == "__main__":

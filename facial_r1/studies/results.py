@@ -89,7 +89,8 @@ def collect(study: Study, runs: Path) -> tuple[list[Row], list[str]]:
     """
     from facial_r1.sweeps.expand import slug
 
-    rows, missing = [], []
+    rows: list[Row] = []
+    missing: list[str] = []
     for point, seed, overrides in study.jobs():
         run = RunDirectory(runs / slug(overrides))
         if run.state() != "finished":

@@ -47,11 +47,21 @@ def _started(study: Study, sweep: list[str], own: list[str], config_dir: str | N
     from facial_r1.app import execute
     from facial_r1.config.compose import compose_tree
 
-    shared = [item for item in own if item.split("=")[0].split(".")[0] in ("launch", "tracker", "debug", "output_root")]
-    run, code = execute(compose_tree([*start_overrides(study), *shared], config_dir))
-    if any(item.startswith(("init_from=", "debug.dry_run=")) for item in own):
+    first = compose_tree([*start_overrides(study), *(item for item in own if _of_the_start(item))], config_dir)
+    run, code = execute(first)
+    if first.debug.dry_run or any(item.startswith("init_from=") for item in own):
         return [*sweep, *own], code
     return [*sweep, f"init_from='{run.path}'", *own], code
+
+
+def _of_the_start(item: str) -> bool:
+    """Whether an override of the command line holds for the starting run too: where it runs, and on which model and data."""
+    key = item.lstrip("+~").split("=")[0]
+    return key.split(".")[0] in ("launch", "tracker", "debug", "output_root", "model") or key in (
+        "data",
+        "data.root",
+        "data.cache",
+    )
 
 
 def start_overrides(study: Study) -> list[str]:
