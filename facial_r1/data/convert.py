@@ -10,6 +10,7 @@ from typing import Any
 from facial_r1.affect import sort_codes
 from facial_r1.config.suggest import nearest
 from facial_r1.data.locate import ImageFinder
+from facial_r1.data.media.finding import MediaFinder
 from facial_r1.data.problems import Problem
 from facial_r1.data.protocol import Protocol
 from facial_r1.data.record import Record
@@ -28,6 +29,8 @@ FIELDS = (
     "split",
     "candidate_labels",
     "transcript",
+    "video",
+    "audio",
     "is_valid",
 )
 """Keys of a row that are understood. All others are kept in `Record.extra`."""
@@ -46,20 +49,31 @@ class RowReader:
         require: published field names that must be filled: image, labels, AUs, description, subject, split,
             question.
         dataset: name for rows that carry neither `dataset` nor `source`.
+        media: resolves names of video and sound files, by field.
     """
 
-    def __init__(self, file: Path, finder: ImageFinder, protocol: Protocol, require: Collection[str], dataset: str) -> None:
+    def __init__(
+        self,
+        file: Path,
+        finder: ImageFinder,
+        protocol: Protocol,
+        require: Collection[str],
+        dataset: str,
+        media: Mapping[str, MediaFinder] | None = None,
+    ) -> None:
         self.problems: list[Problem] = []
         self.unasked = 0
         """Rows whose labels were left out, because the protocol asks for no emotion."""
         self._file, self._finder, self._protocol = str(file), finder, protocol
         self._require, self._dataset, self._stem = tuple(require), dataset, stem(file)
+        self._media = media if media is not None else {kind: MediaFinder(file, None, kind) for kind in ("video", "audio")}
         self._line = 0
 
     def read(self, line: int, row: Mapping[str, Any]) -> Record | None:
         """The record of `row` on `line`, or None after adding to `problems` all that is wrong with it."""
         self._line = line
         before = len(self.problems)
+        video = self._medium(row, "video")
         record = Record(
             id=self._text(row, "id") or f"{self._stem}:{line}",
             dataset=self._text(row, "dataset") or self._text(row, "source") or self._dataset,
@@ -75,6 +89,8 @@ class RowReader:
             meta_info=self._mapping(row, "meta_info"),
             source=f"{self._file}:{line}",
             extra={key: value for key, value in row.items() if key not in FIELDS},
+            video=video,
+            audio=self._medium(row, "audio", video),
         )
         if len(self.problems) == before:
             self._required(record, row)
@@ -121,6 +137,25 @@ class RowReader:
             else:
                 found.append(path)
         return tuple(found)
+
+    def _medium(self, row: Mapping[str, Any], name: str, video: str = "") -> str:
+        """Path of the video or sound file; `"audio": "video"` is the sound of the video."""
+        value = row.get(name)
+        if not _filled(value):
+            return ""
+        if not isinstance(value, str):
+            suffix = "mp4" if name == "video" else "wav"
+            self._problem(name, f"is a {_kind(value)}, not a path", f'write "{name}": "folder/a.{suffix}"')
+            return ""
+        if name == "audio" and value == "video":
+            if not video and not _filled(row.get("video")):
+                reason = '"audio": "video" is the sound of the video, and the row has no video'
+                self._problem(name, reason, 'add "video": "folder/a.mp4"')
+            return video
+        path = self._media[name].find(value)
+        if path is None:
+            self._problem(name, self._media[name].reason(value), self._media[name].fix(value))
+        return path or ""
 
     def _action_units(self, value: Any) -> tuple[str, ...] | None:
         if value is None or value == "":
@@ -190,7 +225,7 @@ class RowReader:
 
     def _required(self, record: Record, row: Mapping[str, Any]) -> None:
         values: dict[str, Any] = {
-            "image": record.images,
+            "image": record.images or record.video or record.audio or self._only_words(record, row),
             "AUs": record.AUs if record.AUs is None else "coded",
             "labels": record.labels,
             "description": record.description.strip(),
@@ -204,6 +239,12 @@ class RowReader:
             key = name if name in row or name != "image" else "images" if "images" in row else name
             reason = "is empty" if key in row else "is missing"
             self._problem(key, f"the field {reason}", self._missing_fix(name, row))
+
+    def _only_words(self, record: Record, row: Mapping[str, Any]) -> bool:
+        """Whether a row is about words alone: it has a transcript, and no key that is a misspelt one of a file."""
+        unknown = [key.lower() for key in row if key not in FIELDS]
+        misspelt = any(nearest(name, unknown) for name in ("image", "images", "video", "audio"))
+        return bool(record.transcript.strip()) and not misspelt
 
     def _missing_fix(self, name: str, row: Mapping[str, Any]) -> str:
         if name not in row:

@@ -61,7 +61,7 @@ class Files:
 def files_of(config: DataConfig, entries: Sequence[tuple[int, Prepared]]) -> list[Files]:
     """All sources of the configuration; those of test files have `split="test"`."""
     if config.kind == "schematic":
-        folder = drawn_faces(config.schematic, config.cache)
+        folder = _drawn(config)
         return [
             Files([(folder / "train.jsonl", folder)], split="train"),
             Files([(folder / "test.jsonl", folder)], split="test"),
@@ -90,6 +90,16 @@ def files_of(config: DataConfig, entries: Sequence[tuple[int, Prepared]]) -> lis
         sources.append(Files(files, split=source.split, **facts))
     _no_file_twice(sources)
     return sources + _one_a_file(config.test_files, config.test_images, "data.test_files", "test")
+
+
+def _drawn(config: DataConfig) -> Path:
+    """The folder of the drawn pictures, or clips, of a configuration."""
+    if config.clips is None:
+        return drawn_faces(config.schematic, config.cache)
+    # Drawing needs numpy, and clips PyAV too.
+    from facial_r1.data.schematic.clip_folder import drawn_clips
+
+    return drawn_clips(config.schematic, config.clips, config.cache)
 
 
 def prepared_files(prepared: Prepared) -> list[Files]:

@@ -15,6 +15,8 @@ from facial_r1.data.convert import FIELDS, RowReader, stem
 from facial_r1.data.identity import place, unique_ids
 from facial_r1.data.images import ImageError, ImageFacts, verify
 from facial_r1.data.locate import ImageFinder, absolute
+from facial_r1.data.media.checking import Wanted, check_media, media_of, narrow
+from facial_r1.data.media.finding import MediaFinder
 from facial_r1.data.problems import Problem, describe_problems, fail, skipped_rows
 from facial_r1.data.protocol import Protocol, load_protocol
 from facial_r1.data.record import Record
@@ -39,6 +41,7 @@ def load_records(
     require: Collection[str] = ("image",),
     split: str | None = None,
     check_images: bool = True,
+    wanted: Wanted | None = None,
 ) -> Records:
     """Read records of the published format.
 
@@ -52,13 +55,14 @@ def load_records(
         require: fields that a row must have filled: image, AUs, labels, description, subject, split,
             question.
         split: keep only rows with this `split`; None keeps all.
-        check_images: whether each image is looked at (exists, header readable, not cut off). Without it,
-            image paths are taken as they are.
+        check_images: whether each image, video and sound file is looked at (exists, header readable, not cut off). Without it,
+            paths are taken as they are, and only rows that say `"audio": "video"` have the sound of their video.
+        wanted: which modalities, and how long videos and sounds may be; by default everything that a record has.
 
     Raises:
         InputError: up to 20 problems with file, line, field, reason and fix, and the count of the rest.
     """
-    return load_pairs(pair_folders(files, images), load_protocol(protocol), on_error, require, split, check_images)
+    return load_pairs(pair_folders(files, images), load_protocol(protocol), on_error, require, split, check_images, wanted=wanted)
 
 
 def load_pairs(
@@ -69,6 +73,7 @@ def load_pairs(
     split: str | None = None,
     check_images: bool = True,
     checked: Collection[Path] = (),
+    wanted: Wanted | None = None,
 ) -> Records:
     """`load_records` for absolute files, each with its image folder or None.
 
@@ -85,15 +90,19 @@ def load_pairs(
         for (path, folder), own in zip(pairs, each, strict=True)
     ]
     fail([problem for part in loaded for problem in part.problems if problem.whole_file])
-    records = [record for part in loaded for record in part.records]
-    problems = [problem for part in loaded for problem in part.problems]
+    records, left_empty = narrow([record for part in loaded for record in part.records], wanted or Wanted())
+    problems = [problem for part in loaded for problem in part.problems] + left_empty
     notes = [note for part in loaded for note in part.notes]
     digests: dict[str, str] = {}
     if check_images:
         known = {str(path) for path in checked}
-        digests, bad = verify_images([record for record in records if place(record)[0] not in known] if known else records)
+        unseen = [record for record in records if place(record)[0] not in known] if known else records
+        digests, bad = verify_images(unseen)
         problems += bad
         records = _without(records, bad)
+        if any(media_of(record) for record in unseen):
+            records, bad = _look_at_media(records, known, wanted, digests, notes)
+            problems += bad
     records, duplicates, renamed = unique_ids(records)
     problems = _in_file_order(problems + duplicates, [path for path, _ in pairs])
     if on_error == "fail":
@@ -165,7 +174,8 @@ def _read_file(
     if absent:
         part.problems.append(absent)
         return part
-    reader = RowReader(path, ImageFinder(path, folder, check), rules, require, stem(path))
+    media = {kind: MediaFinder(path, folder, kind, check) for kind in ("video", "audio")}
+    reader = RowReader(path, ImageFinder(path, folder, check), rules, require, stem(path), media)
     unknown: Counter[str] = Counter()
     rows = valid = 0
     for item in progress(read_rows(path), what=f"reading {path.name}", unit="rows"):
@@ -213,7 +223,7 @@ def _misspelt(path: Path, unknown: Mapping[str, int], records: Sequence[Record])
     for key, count in unknown.items():
         known = {name.lower(): name for name in FIELDS}
         close = nearest(key.lower(), known)
-        if close and key.lower() not in ("source", "video"):
+        if close and key.lower() != "source":
             notes.append(f"{path.name}: {count} rows have the unknown field {key!r}; did you mean {known[close]!r}?")
     return notes
 
@@ -241,6 +251,21 @@ def verify_images(records: Sequence[Record]) -> tuple[dict[str, str], list[Probl
         for error in (bad[path] for path in record.images if path in bad)
     ]
     return digests, problems
+
+
+def _look_at_media(
+    records: list[Record], known: Collection[str], wanted: Wanted | None, digests: dict[str, str], notes: list[str]
+) -> tuple[list[Record], list[Problem]]:
+    """Sound records with the sound that they use, and the problems of the others. Adds to `digests` and `notes`.
+
+    Rows of the files `known` stay as they are.
+    """
+    fresh = [record for record in records if place(record)[0] not in known] if known else records
+    checked = check_media(fresh, wanted)
+    digests |= checked.digests
+    notes += checked.notes
+    with_sound = {id(before): after for before, after in zip(fresh, checked.records, strict=True)}
+    return _without([with_sound.get(id(record), record) for record in records], checked.problems), checked.problems
 
 
 def _verify(paths: Sequence[str]) -> list[ImageFacts | ImageError]:

@@ -1,4 +1,4 @@
-"""Images on both sides of a mix: exact copies, and the same photograph under another name, size or compression.
+"""Images, videos and sounds on both sides of a mix: exact copies, and the same photograph under another name, size or compression.
 
 FABA-Instruct's images are AffectNet's, RAF-AU shares photographs with RAF-DB, and people collect both: training on the test
 set happens by accident.
@@ -49,6 +49,7 @@ def find_leaks(
             second on one core at 112 pixels, fewer of larger ones).
         cache: Folder in which perceptual fingerprints are kept; None keeps none.
     """
+    train, test = list(train), list(test)
     ours, theirs = _owners(train), _owners(test)
     by_content: dict[str, list[str]] = {}
     for path in ours:
@@ -61,16 +62,17 @@ def find_leaks(
         # Needs numpy; the rest of loading data does not.
         from facial_r1.data.fingerprints import alike
 
-        for path, twins in alike(list(ours), list(theirs), digests, cache).items():
+        shown, asked = (list(dict.fromkeys(path for record in side for path in record.images)) for side in (train, test))
+        for path, twins in alike(shown, asked, digests, cache).items():
             known = {leak.train for leak in found[path]}
             found[path] += [Leak(twin, path, "perceptual", (ours[twin], theirs[path])) for twin in twins if twin not in known]
     return [leak for path in theirs for leak in found[path]]
 
 
 def without_leaks(train: Sequence[Record], leaks: Iterable[Leak]) -> list[Record]:
-    """The train rows that show none of the leaked images."""
+    """The train rows that show none of the leaked images or clips."""
     leaked = {leak.train for leak in leaks}
-    return [record for record in train if not leaked.intersection(record.images)]
+    return [record for record in train if not leaked.intersection(_files(record))]
 
 
 def describe_leaks(leaks: Sequence[Leak], rows: int, removed: bool) -> str:
@@ -93,5 +95,11 @@ def describe_leaks(leaks: Sequence[Leak], rows: int, removed: bool) -> str:
 
 
 def _owners(records: Iterable[Record]) -> dict[str, str]:
-    """Image path to the name of the dataset that shows it, in the order of the records."""
-    return {path: record.dataset for record in records for path in record.images}
+    """Path to the name of the dataset that shows it, in the order of the records."""
+    return {path: record.dataset for record in records for path in _files(record)}
+
+
+def _files(record: Record) -> tuple[str, ...]:
+    """What is shown. The sound of a clip is not compared on its own: two silent tracks are equal and no leak."""
+    clip = record.video or record.audio
+    return (*record.images, clip) if clip else record.images

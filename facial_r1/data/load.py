@@ -13,6 +13,7 @@ from facial_r1.data.files import SIDES, Files, files_of, owners, parts_of, prepa
 from facial_r1.data.identity import place
 from facial_r1.data.jsonl import load_pairs, verify_images
 from facial_r1.data.leaks import Leak, describe_leaks, find_leaks, without_leaks
+from facial_r1.data.media.checking import Wanted, check_media, media_of
 from facial_r1.data.mixture import Mixture, mix
 from facial_r1.data.owned import check_entry, entry_name, joint_protocol, prepare_entries
 from facial_r1.data.problems import Problem, fail, skipped_rows
@@ -143,7 +144,7 @@ def load_data(
         mixtures[side] = mix(parts, amount if side in need else None, config.seed, fields, digests, name, balance, config.repeats)
         notes += mixtures[side].notes
     if entries and check_images:
-        problems += _look_at_chosen(mixtures, digests, config)
+        problems += _look_at_chosen(mixtures, digests, config, notes)
     leaks, left_out = _compare_sides(mixtures, digests, config, notes)
     notes += _shared_subjects(mixtures["train"], mixtures["test"], bool(protocols))
     if problems:
@@ -221,17 +222,27 @@ def _read(
     each = [source.rules or rules for source in sources for _ in source.files]
     # Of a mix only the chosen rows are looked at: a thousand faces of AffectNet need no look at 290,000.
     checked = [path for source in sources if source.owned and source.entry is not None for path, _ in source.files]
-    return load_pairs(pairs, each, config.on_error, require, check_images=check_images, checked=checked)
+    wanted = Wanted.of(config)
+    return load_pairs(pairs, each, config.on_error, require, check_images=check_images, checked=checked, wanted=wanted)
 
 
-def _look_at_chosen(mixtures: dict[str, Mixture], digests: dict[str, str], config: DataConfig) -> list[Problem]:
-    """Check the images of the rows that were chosen and not looked at yet; bad rows are refused or left out.
+def _look_at_chosen(mixtures: dict[str, Mixture], digests: dict[str, str], config: DataConfig, notes: list[str]) -> list[Problem]:
+    """Check the images and clips of the rows that were chosen and not looked at yet; bad rows are refused or left out.
 
-    Adds to `digests`, and gives the mixtures of both sides what is known then.
+    Adds to `digests` and `notes`, and gives the mixtures of both sides what is known then.
     """
-    fresh = [r for side in mixtures.values() for r in side.unique if any(path not in digests for path in r.images)]
-    more, problems = verify_images(fresh)
+    rows = [record for side in mixtures.values() for record in side.unique]
+    more, problems = verify_images([r for r in rows if any(path not in digests for path in r.images)])
     digests |= more
+    clips = [r for r in rows if any(path not in digests for path in media_of(r))]
+    if clips:
+        checked = check_media(clips, Wanted.of(config))
+        digests |= checked.digests
+        problems += checked.problems
+        notes += checked.notes
+        with_sound = {before.id: after for before, after in zip(clips, checked.records, strict=True)}
+        for name, mixture in mixtures.items():
+            mixtures[name] = replace(mixture, records=[with_sound.get(record.id, record) for record in mixture])
     if config.on_error == "fail":
         fail(problems)
     bad = {problem.place for problem in problems}

@@ -43,6 +43,11 @@ class ImageFinder:
         check: whether names have to exist. Without it, the first place is taken unseen.
     """
 
+    kind = "image"
+    """What is looked for, in messages."""
+    suffixes = IMAGE_SUFFIXES
+    """Endings of files that a missing one may be mistaken for."""
+
     def __init__(self, file: Path, folder: Path | None, check: bool = True) -> None:
         self.folders = [folder] if folder is not None else [file.parent, file.parent / "images"]
         self._roots = [str(path) for path in self.folders]
@@ -70,15 +75,15 @@ class ImageFinder:
         """Why `name` is a problem, with the places searched."""
         if name.startswith(("http://", "https://", "data:")):
             return f"{name[:60]!r} is not a file"
-        return f"image {name!r} is missing; looked for " + " and ".join(self.places(name))
+        return f"{self.kind} {name!r} is missing; looked for " + " and ".join(self.places(name))
 
     def fix(self, name: str) -> str:
         """What to do about the missing image `name`: a file that it may be, or what to configure."""
         if name.startswith(("http://", "https://", "data:")):
-            return "save the image as a file and give its path"
+            return f"save the {self.kind} as a file and give its path"
         missing = [folder for folder in self.folders[:1] if not folder.is_dir()]
         if missing:
-            return f"the folder {missing[0]} does not exist: set data.images to the folder of the images"
+            return f"the folder {missing[0]} does not exist: set data.images to the folder of the {self.kind}s"
         basename = name.replace("\\", "/").rpartition("/")[2]
         index = self._files()
         stem = Path(basename).stem.lower()
@@ -107,7 +112,7 @@ class ImageFinder:
                 for folder, _, names in os.walk(root):
                     for name in names:
                         stem, dot, suffix = name.lower().rpartition(".")
-                        if dot + suffix in IMAGE_SUFFIXES:
+                        if dot + suffix in self.suffixes:
                             self._index.setdefault(stem, []).append(f"{folder}/{name}")
                     count += len(names)
                     if count > _INDEX_LIMIT:

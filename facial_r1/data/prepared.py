@@ -23,6 +23,7 @@ from facial_r1.data.drawn import cache_folder, exclusive
 from facial_r1.data.identity import place, unique_ids
 from facial_r1.data.jsonl import verify_images
 from facial_r1.data.locate import IMAGE_SUFFIXES, absolute
+from facial_r1.data.media.checking import check_media, media_of
 from facial_r1.data.problems import Problem, describe_problems, fail, skipped_rows
 from facial_r1.data.protocol import load_protocol, shipped_protocols
 from facial_r1.data.record import Record
@@ -145,6 +146,8 @@ def _prepare(
     reading = sources.read_source(str(config.source), root, **options)
     _refuse(reading.problems, config, bool(reading.records))
     digests, bad = verify_images(reading.records)
+    clips = check_media(reading.records)
+    bad += clips.problems
     problems = [*reading.problems, *(_in_owners_words(problem) for problem in bad)]
     records, twice, renamed = unique_ids(_without(reading.records, bad))
     problems += twice
@@ -210,6 +213,7 @@ def _files_and_folders(root: Path, reading: Reading) -> list[Path]:
     labels = {path for path in labels if path.suffix.lower() not in (*IMAGE_SUFFIXES, ".npy") and path.is_file()}
     folders = {Path(name).parent for name in names}
     folders |= {Path(image).parent for record in reading.records for image in record.images}
+    folders |= {Path(path).parent for record in reading.records for path in media_of(record)}
     for folder in list(folders):
         folders |= {parent for parent in folder.parents if parent.is_relative_to(root)}
     folders = {folder for folder in folders if folder.is_relative_to(root) and folder.is_dir()}

@@ -23,6 +23,8 @@ class Record:
         split: the side that the owner of the dataset put this row on, as written in the file.
         candidate_labels: the classes to choose from, for question-answer sets that carry their own.
         transcript: what is said, for clips of speech.
+        video: absolute path of a video file, of a folder of pictures or of an array of face crops; "" without.
+        audio: absolute path of a file whose sound is used; the video's own where that has the sound; "" without.
         meta_info: whatever the owner added.
         source: "file.jsonl:12", for messages.
         extra: keys of the row that are none of the above, kept so that writing the record loses nothing.
@@ -42,23 +44,30 @@ class Record:
     meta_info: dict[str, Any] = field(default_factory=dict, hash=False)
     source: str = field(default="", compare=False)
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
+    video: str = ""
+    audio: str = ""
 
     def to_json(self, relative_to: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """The published record form.
 
         One image is written as a string and several as a list, both under `image`. Faces without AU coding
         carry `"AUs": null`, so that they differ from faces without an active AU (`[]`). Optional keys are
-        left out when empty.
+        left out when empty. `"audio": "video"` is the sound of the video.
 
         Args:
-            relative_to: folder that image paths are written relative to; absolute paths without it.
+            relative_to: folder that paths are written relative to; absolute paths without it.
         """
-        images = list(self.images)
+        images, video, audio = list(self.images), self.video, self.audio
         if relative_to is not None:
-            images = [os.path.relpath(path, relative_to).replace(os.sep, "/") for path in images]
+            images = [_relative(path, relative_to) for path in images]
+            video, audio = (_relative(path, relative_to) if path else "" for path in (video, audio))
         row: dict[str, Any] = {"id": self.id, "dataset": self.dataset}
         if images:
             row["image"] = images[0] if len(images) == 1 else images
+        if video:
+            row["video"] = video
+        if audio:
+            row["audio"] = "video" if self.audio == self.video else audio
         row |= {
             "question": self.question,
             "AUs": None if self.AUs is None else list(self.AUs),
@@ -74,3 +83,7 @@ class Record:
         }
         row |= {key: value for key, value in optional.items() if value}
         return row | self.extra
+
+
+def _relative(path: str, folder: str | os.PathLike[str]) -> str:
+    return os.path.relpath(path, folder).replace(os.sep, "/")

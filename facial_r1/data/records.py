@@ -70,11 +70,16 @@ class Records(Sequence[Record]):
 def summarise(records: Iterable[Record]) -> dict[str, Any]:
     """Counts of rows, distinct ids, subjects and images; of rows by dataset, label and AU; of annotated rows.
 
-    `labels` counts the first label of a row. `coded` counts the rows whose AUs were coded.
+    `labels` counts the first label of a row. `coded` counts the rows whose AUs were coded. `videos` and `sounds` are there where
+    rows have any.
     """
     rows = list(records)
     labels = Counter(record.labels[0] for record in rows if record.labels)
     units = Counter(code for record in rows for code in record.AUs or ())
+    media = {
+        "videos": len({record.video for record in rows if record.video}),
+        "sounds": len({record.audio for record in rows if record.audio}),
+    }
     return {
         "rows": len(rows),
         "ids": len({record.id for record in rows}),
@@ -86,7 +91,7 @@ def summarise(records: Iterable[Record]) -> dict[str, Any]:
         "labelled": sum(labels.values()),
         "coded": sum(record.AUs is not None for record in rows),
         "described": sum(bool(record.description) for record in rows),
-    }
+    } | {name: count for name, count in media.items() if count}
 
 
 def fingerprint(records: Iterable[Record], digests: Mapping[str, str] | None = None) -> str:
@@ -102,10 +107,12 @@ def fingerprint(records: Iterable[Record], digests: Mapping[str, str] | None = N
     known = dict(digests or {})
     rows = []
     for record in records:
-        for path in record.images:
+        media = {name: path for name, path in (("video", record.video), ("audio", record.audio)) if path}
+        for path in (*record.images, *media.values()):
             if path not in known:
                 known[path] = digest(path)
         row = record.to_json() | {"image": [known[path] for path in record.images]}
+        row |= {name: known[path] for name, path in media.items()}
         text = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
         rows.append(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     return hashlib.sha256(b"".join(sorted(rows))).hexdigest()

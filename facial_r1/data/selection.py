@@ -114,12 +114,17 @@ def divide(records: Sequence[Record], by: By = "subject", test: float = 0.1, see
         return _by_field(records)
     if by == "record":
         return _cut(records, [record.id for record in records], test, seed)
-    groups = [record.subject or "\x00" + "\x1f".join(record.images) for record in records]
+    groups = [record.subject or "\x00" + "\x1f".join(record.images or _shown(record)) for record in records]
     sides = _cut(records, groups, test, seed)
     nameless = sum(record.subject is None for record in records)
     if nameless and sides.test:
         sides.notes.append(f"{nameless} of {len(records)} rows have no subject: a person may be on both sides of the split")
     return sides
+
+
+def _shown(record: Record) -> tuple[str, ...]:
+    """What stands for who is shown where there is neither subject nor picture: the clip, else the row itself."""
+    return (record.video or record.audio or record.id,)
 
 
 def by_fold(records: Sequence[Record], folds: Sequence[Collection[str]], fold: int) -> Sides:

@@ -33,7 +33,7 @@ def test_optional_and_unknown_fields_survive_a_round_trip(folder):
         "candidate_labels": ["happiness", "sadness"],
         "transcript": "well",
         "accu_reward_method": "default",
-        "video": "clip.mp4",
+        "clip": "clip.mp4",
     }
     [record] = load_records(folder.rows("a.jsonl", [row]), folder.images)
     assert record.to_json(relative_to=folder.images) == row

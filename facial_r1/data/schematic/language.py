@@ -72,8 +72,12 @@ def reasoned_description(face: Face) -> str:
         followed by ``<answer>sadness</answer>``. With conflicting cues the closing sentence says which part of the
         face outweighs which.
     """
-    body = " ".join(f"{sentence} ({unit})." if unit else f"{sentence}." for unit, sentence in _sentences(face))
-    return f"<think>{body} {conclusion(face)}</think><answer>{face.emotion}</answer>"
+    return f"<think>{coded_description(face)} {conclusion(face)}</think><answer>{face.emotion}</answer>"
+
+
+def coded_description(face: Face) -> str:
+    """Say what the parts of the face do, each sentence with its code."""
+    return " ".join(f"{sentence} ({unit})." if unit else f"{sentence}." for unit, sentence in _sentences(face))
 
 
 def conclusion(face: Face) -> str:

@@ -1,9 +1,11 @@
-"""The sets of OV-MER, AffectGPT and the MER challenges: clips with emotion words, as frames and transcript.
+"""The sets of OV-MER, AffectGPT and the MER challenges: clips with emotion words, as frames or video and sound, and transcript.
 
-Labels, descriptions and subtitles are the owners' CSV files, by clip name (`facial_r1.data.ovmer`). Clips are read as pictures: a folder of
-frames for each (``frames/<name>/*.jpg``, for example by ``ffmpeg -i <name>.mp4 -vf fps=4 frames/<name>/%04d.jpg``), of which `frames` are
-taken at equal distances, first and last included. Sound and video files are not read. A clip without labels is left out, where
-the owners' loader calls it neutral, which no wheel has.
+Labels, descriptions and subtitles are the owners' CSV files, by clip name (`facial_r1.data.ovmer`). `media` says how clips are read.
+Under ``frames`` as pictures: a folder of frames for each (``frames/<name>/*.jpg``, for example by ``ffmpeg -i <name>.mp4 -vf fps=4
+frames/<name>/%04d.jpg``), of which `frames` are taken at equal distances, first and last included; sound and video files are not read.
+Under ``video`` as the owners' files, ``video/<name>.mp4`` and ``audio/<name>.wav``; without a folder of sound, the sound tracks of the
+videos are used. Under ``faces`` the pictures are the owners' arrays of face crops, ``openface_face/<name>.npy`` or
+``openface_face/<name>/<name>.npy``. A clip without labels is left out, where the owners' loader calls it neutral, which no wheel has.
 
 Of MER-UniBench's other sets, MER2023, MER2024, MELD and IEMOCAP are read (one word for each clip, scored by HIT). The sentiment sets
 (CMU-MOSI, CMU-MOSEI, CH-SIMS and its v2) have numbers for labels and no emotion words, so that nothing can be asked or learned of them here;
@@ -13,7 +15,7 @@ predicted words for all nine are scored without pictures by ``protocol=mer_unibe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,7 +23,7 @@ from facial_r1.data.locate import absolute
 from facial_r1.data.ovmer import exclude_names, read_labels, read_names, read_texts
 from facial_r1.data.problems import Problem
 from facial_r1.data.record import Record
-from facial_r1.data.sources.listing import first_file, pictures
+from facial_r1.data.sources.listing import first_file, first_folder, pictures
 from facial_r1.data.sources.options import at_least
 from facial_r1.data.sources.registry import Reading, layout_error, source
 from facial_r1.data.unibench import SETS, read_truths
@@ -29,6 +31,7 @@ from facial_r1.errors import InputError
 
 Set = Literal["mercaptionplus", "mer_ov", "ovmerd", "ovmerdplus", "mer2023", "mer2024", "meld", "iemocap"]
 Overlapping = Literal["note", "exclude"]
+Media = Literal["frames", "video", "faces"]
 
 QUESTION = "Please recognize all possible emotional states of the character."
 """AffectGPT's question for labels (released code)."""
@@ -39,6 +42,11 @@ TEST_NAMES = ("ovmerdplus_names.csv", "ovmerdplus-process/ovlabel.csv", "ovlabel
 SUBTITLES = ("subtitle_chieng.csv", "ovmerdplus-process/subtitle_eng.csv", "subtitle_eng.csv", "transcription-engchi-polish.csv",
              "transcription_merge.csv")  # fmt: skip
 HUMAN = "track2_train_human.csv"
+
+VIDEOS = ("video", "videos", "ovmerdplus-process/video", "subvideo")
+FACES = ("openface_face", "ovmerdplus-process/openface_face")
+SOUNDS = ("audio", "audios", "ovmerdplus-process/audio", "subaudio")
+"""Folders that clips are looked for in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ CORPORA = ("mer2023", "mer2024", "meld", "iemocap")
 
 @source(
     "mer",
-    line="MER-Caption+, MER2025-OV, OV-MERD(+), MER2023/2024, MELD, IEMOCAP: clips with emotion words, as frames and transcript",
+    line="MER-Caption+, MER2025-OV, OV-MERD(+), MER2023/2024, MELD, IEMOCAP: clips with emotion words, as frames or video and sound",
     layout="""
 track2_train_mercaptionplus.csv, track3_train_mercaptionplus.csv    name, openset; name, reason    (set: mercaptionplus)
 track2_train_human.csv, ovmerdplus_names.csv                        name, openset; name            (set: mer_ov)
@@ -71,7 +79,9 @@ track2_train_ovmerd.csv or check-openset.csv                        name, opense
 ovmerdplus-process/ovlabel.csv                                      name, openset                  (set: ovmerdplus)
 label*.npz                                                          <part>_corpus: name to emo, val (sets: mer2023, mer2024, meld, iemocap)
 subtitle_chieng.csv                                                 name, chinese, english
-frames/<name>/*.jpg                                                 the clip's frames in order
+frames/<name>/*.jpg                                                 the clip's frames in order     (media: frames)
+video/<name>.mp4, audio/<name>.wav                                  also videos/, audios/, ovmerdplus-process/ (media: video)
+openface_face/<name>.npy or <name>/<name>.npy, audio/<name>.wav     face crops, uint8 [T, H, W, 3] (media: faces)
 """,
 )
 def read(
@@ -85,6 +95,9 @@ def read(
     language: Literal["english", "chinese"] = "english",
     test_names: str | None = None,
     overlapping: Overlapping = "note",
+    media: Media = "frames",
+    video_folder: str | None = None,
+    audio_folder: str | None = None,
 ) -> Reading:
     """Read one of the sets.
 
@@ -100,12 +113,15 @@ def read(
         test_names: A CSV with the names of OV-MERD+. mer_ov is without them; mercaptionplus is compared with them.
         overlapping: For mercaptionplus: ``note`` counts clips that have human labels (training or test of the later phases) or are in
             OV-MERD+, ``exclude`` leaves them out. 548 of 1,532 are known to be in both.
+        media: ``frames`` for folders of pictures, ``video`` for video and sound files, ``faces`` for arrays of face crops and sound files.
+        video_folder: Where the video files, or arrays, lie; by default the first of `VIDEOS` or `FACES` in `root`.
+        audio_folder: Where the sound files lie; by default the first of `SOUNDS` in `root`. Without one, a video is heard by its own sound
+            track.
     """
     at_least("frames", frames, 1)
-    folder = absolute(frames_folder) if frames_folder else root / "frames"
-    if not folder.is_dir():
-        raise layout_error("mer", root, f"there is no folder of frames {folder} (data.options.frames_folder names it)")
     reading = Reading()
+    folder = _pictures_folder(root, media, frames_folder, video_folder)
+    sounds = None if media == "frames" else _sounds_folder(root, media, audio_folder, reading)
     found, file = _labelled(root, set, labels, reading)
     rows = dict(found)
     if set == "mer_ov":
@@ -121,15 +137,16 @@ def read(
         if not words:
             reading.excluded["no label"] += 1
             continue
-        images = frames_of(folder, name, frames)
-        if not images:
-            fix = f"put its frames into {folder / name}/ as pictures, or set data.on_error=skip"
-            reading.problems.append(Problem(str(file), lines[name], "name", f"the clip {name!r} has no frames", fix))
+        images = frames_of(folder, name, frames) if media == "frames" else ()
+        video = "" if media == "frames" else clip_file(folder, name, FACE_SUFFIXES if media == "faces" else CLIP_SUFFIXES)
+        audio = clip_file(sounds, name, SOUND_SUFFIXES) if sounds is not None else ""
+        problem = _missing(folder, sounds, name, media, bool(images or video), bool(audio))
+        if problem is not None:
+            reading.problems.append(Problem(str(file), lines[name], "name", *problem))
             continue
         silent += not spoken.get(name, "").strip()
-        reading.records.append(
-            _record(set, name, words, images, spoken.get(name, ""), written.get(name, ""), side, f"{file}:{lines[name]}")
-        )
+        record = _record(set, name, words, images, spoken.get(name, ""), written.get(name, ""), side, f"{file}:{lines[name]}")
+        reading.records.append(replace(record, video=video, audio=audio) if video else record)
     if silent:
         reading.notes.append(f"{silent} clips have no transcript; their prompts say nothing about what is said")
     return reading
@@ -151,6 +168,55 @@ def frames_of(folder: Path, name: str, count: int) -> tuple[str, ...]:
         )
         listed = [listed[place] for place in places]
     return tuple(str(clip / picture) for picture in listed)
+
+
+CLIP_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv")
+FACE_SUFFIXES = (".npy",)
+SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a")
+
+
+def clip_file(folder: Path, name: str, suffixes: Iterable[str]) -> str:
+    """The file of a clip, ``<name>.mp4`` or ``<name>/<name>.mp4`` (as openface_face has it); "" without one."""
+    tries = [place for suffix in suffixes for place in (f"{name}{suffix}", f"{name}/{name}{suffix}")]
+    found = first_file(folder, *tries)
+    return "" if found is None else str(found)
+
+
+def _pictures_folder(root: Path, media: Media, frames_folder: str | None, video_folder: str | None) -> Path:
+    if media == "frames":
+        folder = absolute(frames_folder) if frames_folder else root / "frames"
+        if not folder.is_dir():
+            raise layout_error("mer", root, f"there is no folder of frames {folder} (data.options.frames_folder names it)")
+        return folder
+    names = FACES if media == "faces" else VIDEOS
+    found = absolute(root / video_folder) if video_folder else first_folder(root, *names)
+    if found is None or not found.is_dir():
+        looked = str(found) if found is not None else " or ".join(f"{name}/" for name in names)
+        raise layout_error("mer", root, f"there is no {looked} for media={media} (data.options.video_folder names it)")
+    return found
+
+
+def _sounds_folder(root: Path, media: Media, audio_folder: str | None, reading: Reading) -> Path | None:
+    found = absolute(root / audio_folder) if audio_folder else first_folder(root, *SOUNDS)
+    if found is None:
+        own = "the sound tracks of the videos are used" if media == "video" else "the clips have no sound"
+        reading.notes.append(f"there is no folder of sound ({', '.join(SOUNDS)}; data.options.audio_folder names it): {own}")
+        return None
+    if not found.is_dir():
+        raise InputError(f"data.options.audio_folder: {found}: no such folder")
+    return found
+
+
+def _missing(folder: Path, sounds: Path | None, name: str, media: Media, seen: bool, heard: bool) -> tuple[str, str] | None:
+    """Reason and fix for a clip without its files; None when they are there."""
+    if not seen and media == "frames":
+        return f"the clip {name!r} has no frames", f"put its frames into {folder / name}/ as pictures, or set data.on_error=skip"
+    if not seen:
+        suffix = ".npy" if media == "faces" else ".mp4"
+        return f"the clip {name!r} has no {media} file", f"put it at {folder / name}{suffix}, or set data.on_error=skip"
+    if sounds is not None and not heard:
+        return f"the clip {name!r} has no sound file", f"put it at {sounds / name}.wav, or set data.on_error=skip"
+    return None
 
 
 def _labelled(root: Path, which: str, given: str | None, reading: Reading) -> tuple[Mapping[str, list[str]], Path]:

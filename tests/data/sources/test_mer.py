@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facial_r1.data import load_data
 from facial_r1.data.sources import read_source
 from facial_r1.data.sources.mer import frames_of
 from facial_r1.errors import InputError
+from tests.data.media.made import tone, write_sound, write_video
 
 
 def frames(root: Path, *names: str, count: int = 3) -> None:
@@ -81,3 +83,60 @@ def test_frames_are_taken_at_equal_distances(tmp_path: Path):
     names = [Path(path).stem for path in frames_of(tmp_path / "frames", "a", 3)]
     assert names == ["0000", "0004", "0008"]
     assert len(frames_of(tmp_path / "frames", "a", 20)) == 9 and frames_of(tmp_path / "frames", "b", 3) == ()
+
+
+def clips(root: Path, *names: str, folder: str = "video", suffix: str = "mp4", sound: bool = False) -> None:
+    for name in names:
+        write_video(root / folder / f"{name}.{suffix}", 3, sound=tone(0.3) if sound else None)
+
+
+def test_clips_as_video_and_sound_files(tmp_path: Path):
+    clips(tmp_path, "a", "b", folder="ovmerdplus-process/video")
+    for name in ("a", "b"):
+        write_sound(tmp_path / f"ovmerdplus-process/audio/{name}.wav", tone(0.3))
+    write(tmp_path, "ovmerdplus-process/ovlabel.csv", "name,openset\na,\"['sad']\"\nb,\"['happy']\"\nc,\"['calm']\"\n")
+    write(tmp_path, "ovmerdplus-process/subtitle_eng.csv", "name,sentence\na,Well.\n")
+    reading = read_source("mer", tmp_path, set="ovmerdplus", media="video")
+    first, _ = reading.records
+    assert (Path(first.video).name, Path(first.audio).name, first.images, first.transcript) == ("a.mp4", "a.wav", (), "Well.")
+    [problem] = reading.problems
+    assert problem.line == 4 and "'c' has no video file" in problem.reason and "ovmerdplus-process/video/c.mp4" in problem.fix
+
+
+def test_the_sound_track_takes_the_place_of_sound_files(tmp_path: Path):
+    clips(tmp_path, "a", sound=True)
+    write(tmp_path, "check-openset.csv", "name,openset\na,\"['sad']\"\n")
+    reading = read_source("mer", tmp_path, set="ovmerd", media="video")
+    assert reading.records[0].audio == "" and any("the sound tracks of the videos are used" in note for note in reading.notes)
+    values = {"kind": "source", "source": "mer", "root": str(tmp_path), "options": {"set": "ovmerd", "media": "video"}}
+    data = load_data(values | {"cache": str(tmp_path / "cache"), "protocol": {"name": "open"}}, need=("test",))
+    assert data.test[0].audio == data.test[0].video == str(tmp_path / "video/a.mp4")
+
+
+def test_a_broken_clip_is_said_with_its_label_file(tmp_path: Path):
+    clips(tmp_path, "a")
+    (tmp_path / "video/b.mp4").write_text("no video")
+    write(tmp_path, "check-openset.csv", "name,openset\na,\"['sad']\"\nb,\"['sad']\"\n")
+    values = {"kind": "source", "source": "mer", "root": str(tmp_path), "options": {"set": "ovmerd", "media": "video"}}
+    values |= {"cache": str(tmp_path / "cache"), "protocol": {"name": "open"}}
+    with pytest.raises(InputError, match=r"check-openset.csv:3: video: .*b.mp4: this is text"):
+        load_data(values, need=("test",))
+    assert len(load_data(values | {"on_error": "skip"}, need=("test",)).test) == 1
+
+
+def test_arrays_of_face_crops(tmp_path: Path):
+    (tmp_path / "openface_face/a").mkdir(parents=True)
+    np.save(tmp_path / "openface_face/a/a.npy", np.zeros((30, 8, 8, 3), np.uint8))
+    write_sound(tmp_path / "audio/a.wav", tone(0.3))
+    write(tmp_path, "check-openset.csv", "name,openset\na,\"['sad']\"\n")
+    [row] = read_source("mer", tmp_path, set="ovmerd", media="faces").records
+    assert row.video.endswith("openface_face/a/a.npy") and row.audio.endswith("a.wav")
+
+
+def test_a_set_without_videos_is_said(tmp_path: Path):
+    write(tmp_path, "check-openset.csv", "name,openset\na,\"['sad']\"\n")
+    with pytest.raises(InputError, match=r"there is no video/ or videos/ .*data.options.video_folder"):
+        read_source("mer", tmp_path, set="ovmerd", media="video")
+    (tmp_path / "video").mkdir()
+    with pytest.raises(InputError, match=r"data.options.audio_folder: .*nowhere: no such folder"):
+        read_source("mer", tmp_path, set="ovmerd", media="video", audio_folder="nowhere")
