@@ -65,7 +65,10 @@ def open_engine(
 def _transformers(opening: Opening) -> Engine:
     from facial_r1.generation.transformers_engine import TransformersEngine
 
-    return TransformersEngine(opening.model, opening.processor, opening.open_image, opening.generation.batch_size)
+    generation = opening.generation
+    return TransformersEngine(
+        opening.model, opening.processor, opening.open_image, generation.batch_size, logprobs=generation.logprobs
+    )
 
 
 def _vllm(opening: Opening) -> Engine:
@@ -83,6 +86,7 @@ def _vllm(opening: Opening) -> Engine:
         settings,
         end_tokens(_Settings(_settings_of(opening)), opening.processor.tokenizer),
         opening.dtype if opening.model is None else str(opening.model.dtype).removeprefix("torch."),
+        logprobs=opening.generation.logprobs,
     )
 
 

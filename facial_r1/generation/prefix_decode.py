@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import DynamicCache, LogitsProcessorList
 from transformers.generation import (
     MinPLogitsWarper,
@@ -28,14 +28,16 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
+from facial_r1.generation import prefill
+from facial_r1.generation.decoder_step import FUSE_BELOW, DecoderStep, State, joined
 from facial_r1.generation.prompt_batch import PromptBatch, rotary_positions
 
 #: Decoders whose layer this module reproduces step by step.
 SUPPORTED_DECODERS = ("Qwen2_5_VLTextModel", "Qwen3VLTextModel")
-#: Models up to this many decoder parameters get their projections concatenated for the time of a call.
-FUSE_BELOW = 32_000_000
 #: Rows leave the batch together, once this share of it has ended.
-COMPACT_AT = 0.25
+COMPACT_AT = 0.05
+
+Row = TypeVar("Row", int, float)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def decode(
     vision_arguments: dict[str, Any] | None = None,
     generator: torch.Generator | None = None,
     uniform: Tensor | None = None,
+    lean_prefill: bool = False,
 ) -> list[list[list[int]]]:
     """Complete every prompt `copies` times.
 
@@ -126,9 +129,41 @@ def decode(
         generator: Source of randomness; the global one of the device by default.
         uniform: Numbers in [0, 1) of shape (completions, max_new_tokens) that choose the tokens instead, so that a completion
             does not depend on what else is in the batch.
+        lean_prefill: Compute the prompts with `prefill` where it fits, in place of the model's own forward; only for one copy of
+            each prompt and without `vision_arguments`.
 
     Returns:
         For each prompt its completions as token ids. A completion ends with an end token, or has `max_new_tokens`.
+    """
+    return decode_scored(
+        model,
+        prompts,
+        copies,
+        sampling,
+        vision_arguments=vision_arguments,
+        generator=generator,
+        uniform=uniform,
+        lean_prefill=lean_prefill,
+        logprobs=False,
+    )[0]
+
+
+@torch.no_grad()
+def decode_scored(
+    model: nn.Module,
+    prompts: PromptBatch,
+    copies: int | Sequence[int],
+    sampling: Sampling,
+    *,
+    vision_arguments: dict[str, Any] | None = None,
+    generator: torch.Generator | None = None,
+    uniform: Tensor | None = None,
+    lean_prefill: bool = False,
+    logprobs: bool = True,
+) -> tuple[list[list[list[int]]], list[list[list[float]]] | None]:
+    """`decode`, and with `logprobs` the natural log-probability of each token.
+
+    They are those of the model's own distribution (log-softmax in float32), before temperature, penalties and bans.
     """
     core = base_model(model)
     device = core.get_input_embeddings().weight.device
@@ -138,53 +173,29 @@ def decode(
     for module in checkpointing:
         module.gradient_checkpointing = False
     try:
-        state = _prefill(core, prompts, counts, sampling, vision_arguments)
-        tokens = _loop(core, state, sampling, generator, uniform)
+        if lean_prefill and prefill.fits(core, prompts):
+            positions = prefill.positions_of(core.model, prompts)
+            longest = 1 + max(int(place.max()) for place in positions)
+            step = DecoderStep(core.model.language_model, longest + sampling.max_new_tokens)
+            state = prefill.prefill(core, step, prompts, positions, sampling.max_new_tokens, sampling.pad_token_id)
+        else:
+            state = _prefill(core, prompts, counts, sampling, vision_arguments)
+            step = DecoderStep(core.model.language_model, int(state.next_position.max()) + sampling.max_new_tokens)
+        tokens, scored = _loop(core, step, state, sampling, generator, uniform, logprobs)
     finally:
         for module in checkpointing:
             module.gradient_checkpointing = True
     completions = [_until_end(row, sampling.eos_token_ids) for row in tokens.tolist()]
-    out, start = [], 0
-    for count in counts:
-        out.append(completions[start : start + count])
-        start += count
-    return out
+    if scored is None:
+        return _grouped(completions, counts), None
+    values = [row[: len(completion)] for row, completion in zip(scored.tolist(), completions, strict=True)]
+    return _grouped(completions, counts), _grouped(values, counts)
 
 
-@dataclass
-class _State:
-    """Static buffers of a batch of sequences.
-
-    Attributes:
-        keys: Per layer, shape (rows, key-value heads, prompt + new tokens, head size).
-        values: Like `keys`.
-        visible: Which positions are not padding, shape (rows, prompt + new tokens), or None if all are.
-        prompt_ids: Padded prompts, shape (rows, prompt).
-        next_position: Rotary position of the next token, shape (rows,).
-        hidden: Final hidden state of the last token, shape (rows, hidden).
-        length: Filled part of the buffers.
-    """
-
-    keys: list[Tensor]
-    values: list[Tensor]
-    visible: Tensor | None
-    prompt_ids: Tensor
-    next_position: Tensor
-    hidden: Tensor
-    length: int
-
-    def select(self, rows: Tensor) -> None:
-        """Keep only these rows."""
-        filled = self.length
-        for buffers in (self.keys, self.values):
-            for layer, buffer in enumerate(buffers):
-                kept = buffer.new_empty((len(rows), *buffer.shape[1:]))
-                kept[:, :, :filled] = buffer[:, :, :filled].index_select(0, rows)
-                buffers[layer] = kept
-        self.visible = None if self.visible is None else self.visible[rows]
-        self.prompt_ids = self.prompt_ids[rows]
-        self.next_position = self.next_position[rows]
-        self.hidden = self.hidden[rows]
+def _grouped(rows: list[list[Row]], counts: Sequence[int]) -> list[list[list[Row]]]:
+    """Rows of all prompts, one after the other, prompt by prompt."""
+    taken = iter(rows)
+    return [list(islice(taken, count)) for count in counts]
 
 
 def _prefill(
@@ -193,7 +204,7 @@ def _prefill(
     counts: list[int],
     sampling: Sampling,
     vision_arguments: dict[str, Any] | None,
-) -> _State:
+) -> State:
     backbone = core.model
     device = core.get_input_embeddings().weight.device
     longest = max(len(ids) for ids in prompts.ids)
@@ -232,7 +243,7 @@ def _prefill(
     if not bool(mask.all()):
         visible = torch.ones(sum(counts), capacity, dtype=torch.bool, device=device)
         visible[:, :longest] = mask.bool().repeat_interleave(repeats, dim=0)
-    return _State(
+    return State(
         keys=keys,
         values=values,
         visible=visible,
@@ -254,23 +265,34 @@ def _pixels(prompts: PromptBatch) -> dict[str, Any]:
     }
 
 
-def _loop(core: Any, state: _State, sampling: Sampling, generator: torch.Generator | None, uniform: Tensor | None) -> Tensor:
+def _loop(
+    core: Any,
+    step: DecoderStep,
+    state: State,
+    sampling: Sampling,
+    generator: torch.Generator | None,
+    uniform: Tensor | None,
+    logprobs: bool = False,
+) -> tuple[Tensor, Tensor | None]:
     device = state.hidden.device
     uniform = None if uniform is None else uniform.to(device)
     rows = len(state.hidden)
     tokens = torch.full((rows, sampling.max_new_tokens), sampling.pad_token_id, device=device)
+    scored = torch.zeros(tokens.shape, device=device) if logprobs else None
     ends = torch.tensor(sampling.eos_token_ids, device=device)
     choose = _chooser(sampling, device, generator)
-    step = DecoderStep(core.model.language_model, int(state.next_position.max()) + sampling.max_new_tokens)
-    head = _joined([core.lm_head], core.lm_head.weight.numel() <= FUSE_BELOW)
+    head = joined([core.lm_head], core.lm_head.weight.numel() <= FUSE_BELOW)
     alive = torch.arange(rows, device=device)
     done = torch.zeros(rows, dtype=torch.bool, device=device)
     history = state.prompt_ids if sampling.repetition_penalty != 1.0 else None
     check_every = 1 if device.type == "cpu" else 16  # asking whether all have ended makes the host wait for the device
     for place in range(sampling.max_new_tokens):
         scores = head(state.hidden).to(torch.float32)
+        normalised = None if scored is None else scores.log_softmax(-1)  # `choose` may write over the scores
         chosen = choose(scores, history, None if uniform is None else uniform[alive, place])
         tokens[alive, place] = chosen
+        if scored is not None and normalised is not None:
+            scored[alive, place] = normalised.gather(1, chosen[:, None]).squeeze(1)
         done = done | (chosen[:, None] == ends).any(1)
         if place + 1 == sampling.max_new_tokens:
             break
@@ -280,19 +302,21 @@ def _loop(core: Any, state: _State, sampling: Sampling, generator: torch.Generat
             if ended == len(done):
                 break
             if ended >= COMPACT_AT * len(done):
-                kept = (~done).nonzero().squeeze(1)
-                state.select(kept)
+                kept = state.drop(done)
                 alive, chosen, done = alive[kept], chosen[kept], done[kept]
                 history = None if history is None else history[kept]
         state.hidden = step(core.get_input_embeddings()(chosen), state)
         state.next_position = state.next_position + 1
         state.length += 1
-    return tokens
+    return tokens, scored
 
 
 def _chooser(
     sampling: Sampling, device: torch.device, generator: torch.Generator | None
 ) -> Callable[[Tensor, Tensor | None, Tensor | None], Tensor]:
+    if not sampling.temperature and sampling.repetition_penalty == 1.0:
+        suppressed = torch.tensor(sampling.suppress_tokens, dtype=torch.long, device=device)
+        return lambda scores, history, uniform: scores.index_fill_(1, suppressed, -torch.inf).argmax(-1)
     chain: Any = processors(sampling, device)
 
     def choose(scores: Tensor, history: Tensor | None, uniform: Tensor | None) -> Tensor:
@@ -342,111 +366,3 @@ def _until_end(tokens: list[int], ends: Sequence[int]) -> list[int]:
         if token in ends:
             return tokens[: place + 1]
     return tokens
-
-
-class DecoderStep:
-    """One token of every sequence through a Qwen decoder, without the bookkeeping of its `forward`.
-
-    The projections, norms and feed-forward parts are the decoder's own modules, adapters included. In small models the
-    query, key and value projections, and the gate and up projections, are copied side by side for the life of this object.
-
-    Args:
-        decoder: A decoder listed in `SUPPORTED_DECODERS`.
-        positions: Number of rotary positions that can occur.
-    """
-
-    def __init__(self, decoder: Any, positions: int) -> None:
-        config = decoder.config
-        self._heads = config.num_attention_heads
-        self._kv_heads = config.num_key_value_heads
-        self._size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        weight = decoder.embed_tokens.weight
-        table = torch.arange(positions, device=weight.device)
-        cos, sin = decoder.rotary_emb(weight[:1, None], table.expand(3, 1, -1))
-        # The sign of the rotated half moves into the table, so that a step rolls the head instead of negating it.
-        half = cos.shape[-1] // 2
-        self._cos = cos[0]
-        self._sin = torch.cat([-sin[0][:, :half], sin[0][:, half:]], dim=-1)
-        fuse = sum(parameter.numel() for parameter in decoder.layers.parameters()) <= FUSE_BELOW
-        self._layers = [_Layer(layer, fuse) for layer in decoder.layers]
-        self._norm = _norm(decoder.norm)
-
-    def __call__(self, embedded: Tensor, state: _State) -> Tensor:
-        """Append one token per row to the buffers of `state` and return the final hidden states (rows, hidden)."""
-        place = state.length
-        hidden = embedded
-        cos = self._cos[state.next_position][:, None]
-        sin = self._sin[state.next_position][:, None]
-        mask = None if state.visible is None else state.visible[:, None, None, : place + 1]
-        rotated = self._heads + self._kv_heads
-        scale = self._size**-0.5
-        for layer, keys, values in zip(self._layers, state.keys, state.values, strict=True):
-            heads = layer.project(layer.norm_in(hidden)).unflatten(-1, (-1, self._size))
-            turned = heads[:, :rotated]
-            if layer.norm_heads is not None:
-                turned = layer.norm_heads(turned, self._heads)
-            turned = turned * cos + turned.roll(self._size // 2, dims=-1) * sin
-            keys[:, :, place] = turned[:, self._heads :]
-            values[:, :, place] = heads[:, rotated:]
-            # Query heads that share a key head are the "length" of the query: keys are read once for all of them.
-            attended = functional.scaled_dot_product_attention(
-                turned[:, : self._heads].unflatten(1, (self._kv_heads, -1)),
-                keys[:, :, : place + 1],
-                values[:, :, : place + 1],
-                attn_mask=mask,
-                scale=scale,
-            )
-            hidden = hidden + layer.out(attended.flatten(1))
-            hidden = hidden + layer.feed_forward(layer.norm_between(hidden))
-        return self._norm(hidden)
-
-
-class _Layer:
-    """The parts of a decoder layer, projections fused where that is allowed."""
-
-    def __init__(self, layer: Any, fuse: bool) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        self.norm_in, self.norm_between = _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
-        self.out = attention.o_proj
-        self.norm_heads: Callable[[Tensor, int], Tensor] | None = None
-        if hasattr(attention, "q_norm"):
-            norm_query, norm_key = _norm(attention.q_norm), _norm(attention.k_norm)
-            self.norm_heads = lambda heads, queries: torch.cat(
-                [norm_query(heads[:, :queries]), norm_key(heads[:, queries:])], dim=1
-            )
-        self.project = _joined([attention.q_proj, attention.k_proj, attention.v_proj], fuse)
-        if fuse and _plain(mlp.gate_proj, mlp.up_proj) and isinstance(mlp.act_fn, nn.SiLU | nn.Module):
-            both, act, down = _joined([mlp.gate_proj, mlp.up_proj], True), mlp.act_fn, mlp.down_proj
-
-            def feed_forward(hidden: Tensor) -> Tensor:
-                gate, up = both(hidden).chunk(2, dim=-1)
-                return down(act(gate) * up)
-
-            self.feed_forward: Callable[[Tensor], Tensor] = feed_forward
-        else:
-            self.feed_forward = mlp
-
-
-def _plain(*linears: nn.Module) -> bool:
-    """Whether these are linear layers without adapters, and without a forward of their own (`cast_lm_head_to_fp32`)."""
-    return all(type(linear) is nn.Linear and "forward" not in vars(linear) for linear in linears)
-
-
-def _joined(linears: list[Any], fuse: bool) -> Callable[[Tensor], Tensor]:
-    """A function that applies several linear layers to one input and concatenates their outputs."""
-    if not (fuse and _plain(*linears)):
-        return lambda hidden: torch.cat([linear(hidden) for linear in linears], dim=-1)
-    # Transposed: with a few rows, reading the weight along its rows took two thirds of the time on one core.
-    weight = torch.cat([linear.weight for linear in linears]).t().contiguous()
-    if linears[0].bias is None:
-        return lambda hidden: hidden @ weight
-    bias = torch.cat([linear.bias for linear in linears])
-    return lambda hidden: torch.addmm(bias, hidden, weight)
-
-
-def _norm(module: Any) -> Callable[[Tensor], Tensor]:
-    """An RMS norm as one operation in float32, and as the module computes it in other precisions."""
-    if module.weight.dtype != torch.float32 or torch.is_autocast_enabled(module.weight.device.type):
-        return module
-    shape, weight, epsilon = tuple(module.weight.shape), module.weight, module.variance_epsilon
-    return lambda hidden: functional.rms_norm(hidden, shape, weight, epsilon)

@@ -37,6 +37,7 @@ class VLLMEngine:
         settings: Memory, GPUs, length.
         ends: Tokens that end an answer.
         dtype: Precision, as vLLM names it ("auto" is the checkpoint's own).
+        logprobs: Tell the log-probability of each token: the model's own, before temperature, penalties and banned tokens.
 
     Raises:
         InputError: vLLM is not installed, or cannot load the checkpoint with these settings.
@@ -50,9 +51,11 @@ class VLLMEngine:
         settings: OfflineVLLM,
         ends: Sequence[int],
         dtype: str = "auto",
+        *,
+        logprobs: bool = False,
     ) -> None:
         require_vllm("generation=vllm")
-        self.processor, self.open_image = processor, open_image
+        self.processor, self.open_image, self.logprobs = processor, open_image, logprobs
         self._ends = tuple(ends)
         self._banned = never_sampled(processor.tokenizer, placeholder_tokens(processor.tokenizer))
         self._exact = prompt_batch.supported(processor)
@@ -90,7 +93,7 @@ class VLLMEngine:
             for prompt, output in zip(self._encoded, outputs, strict=True):
                 same_prompt(prompt, output.prompt_token_ids)
             self._encoded = []
-        return [self._completion(output.outputs[0].token_ids) for output in outputs]
+        return [self._completion(output.outputs[0]) for output in outputs]
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""
@@ -134,14 +137,18 @@ class VLLMEngine:
             seed=None if sampling.temperature == 0 else request_seed(seed, request),
             stop_token_ids=list(self._ends),
             detokenize=False,
+            logprobs=0 if self.logprobs else None,  # 0: of the token that was drawn, and no others
             **self._banned,
         )
 
-    def _completion(self, ids: Sequence[int]) -> Completion:
+    def _completion(self, written: Any) -> Completion:
+        ids: Sequence[int] = written.token_ids
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)
         kept = tuple(ids if end is None else ids[:end])
         text = self.processor.tokenizer.decode(list(kept), skip_special_tokens=True)
-        return Completion(text, kept, "length" if end is None else "stop")
+        scores = zip(kept, written.logprobs, strict=False) if self.logprobs else ()
+        logprobs = tuple(float(candidates[token].logprob) for token, candidates in scores) if self.logprobs else None
+        return Completion(text, kept, "length" if end is None else "stop", logprobs=logprobs)
 
 
 def request_seed(seed: int, request: Request) -> int:

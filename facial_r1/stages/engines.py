@@ -101,4 +101,5 @@ def _identity(context: Context, loaded: Loaded, engine: Any, cache: Any) -> dict
         view,
         checkpoint_sampling=generation.checkpoint_sampling,
         attention=context.job.model.attention,
+        **({"logprobs": True} if generation.logprobs else {}),  # what was stored before there was a choice stays valid
     )

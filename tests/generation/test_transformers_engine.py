@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from PIL import Image
 from facial_r1.config.schema import Sampling
 from facial_r1.errors import InputError
 from facial_r1.generation.engine import Request
-from facial_r1.generation.transformers_engine import TransformersEngine
+from facial_r1.generation.transformers_engine import TransformersEngine, _even
 from tests.invariants import tiny_vl
 
 GREEDY = Sampling(temperature=0.0, max_new_tokens=8, repetition_penalty=1.0)
@@ -52,6 +55,19 @@ def model() -> Any:
 
 def engine(model: Any, size: int, pictures: Any = None) -> TransformersEngine:
     return TransformersEngine(model, tiny_vl.processor("qwen2_5_vl"), pictures or Pictures(), size)
+
+
+@contextmanager
+def cores(count: int) -> Iterator[None]:
+    """So many threads for PyTorch, on a machine with as many cores."""
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.sched_getaffinity", lambda _: set(range(count)))
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def tokens(found: list[Any]) -> list[tuple[int, ...]]:
@@ -114,7 +130,7 @@ def narrow(one: TransformersEngine, most: int, monkeypatch: pytest.MonkeyPatch) 
     sizes: list[int] = []
     whole = one._lean
 
-    def tight(prompts: Any, requests: list[Request], *rest: Any) -> list[list[int]]:
+    def tight(prompts: Any, requests: list[Request], *rest: Any) -> Any:
         sizes.append(len(requests))
         if len(requests) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -128,7 +144,7 @@ def test_a_batch_that_does_not_fit_is_halved(model: Any, monkeypatch: pytest.Mon
     expected = engine(model, 9).generate(asked(9), GREEDY, seed=0)
     one = engine(model, 8)
     sizes = narrow(one, 3, monkeypatch)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING), cores(1):
         assert one.generate(asked(9), GREEDY, seed=0) == expected
     assert sizes == [8, 4, 2, 2, 2, 2, 1]
     assert one.batch_size == 2
@@ -140,3 +156,58 @@ def test_a_single_prompt_that_does_not_fit_is_an_error(model: Any, monkeypatch: 
     narrow(one, 0, monkeypatch)
     with pytest.raises(torch.OutOfMemoryError):
         one.generate(asked(2), GREEDY, seed=0)
+
+
+def test_batches_that_do_not_fit_are_halved_while_others_are_written(model: Any, monkeypatch: pytest.MonkeyPatch):
+    expected = engine(model, 9).generate(asked(9), GREEDY, seed=0)
+    one = engine(model, 8)
+    sizes = narrow(one, 2, monkeypatch)
+    with cores(2):
+        assert one.generate(asked(9), GREEDY, seed=0) == expected
+    assert one.batch_size <= 2 and max(sizes) == 5, "nine prompts are shared out to two writers"
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_each_core_writes_batches_of_its_own(sampling: Sampling, model: Any, monkeypatch: pytest.MonkeyPatch):
+    with cores(1):
+        expected = engine(model, 3).generate(asked(9), sampling, seed=3)
+    one, both, threads = engine(model, 3), threading.Barrier(2, timeout=60), set()
+    whole = one._lean
+
+    def counted(*arguments: Any) -> Any:
+        if threading.current_thread().name not in threads:
+            threads.add(threading.current_thread().name)
+            both.wait()  # passes only when two batches are under way
+        assert torch.get_num_threads() == 1, "the cores are shared out"
+        return whole(*arguments)
+
+    monkeypatch.setattr(one, "_lean", counted)
+    with cores(2):
+        assert one.generate(asked(9), sampling, seed=3) == expected
+        assert torch.get_num_threads() == 2, "given back"
+    assert len(threads) == 2
+
+
+def test_an_error_of_a_writer_is_raised_and_the_cores_are_given_back(model: Any, monkeypatch: pytest.MonkeyPatch):
+    def broken(prompts: Any, requests: list[Request], *rest: Any) -> Any:
+        raise FloatingPointError(requests[0].key)
+
+    one = engine(model, 2)
+    monkeypatch.setattr(one, "_lean", broken)
+    with cores(2):
+        with pytest.raises(FloatingPointError, match="face/"):
+            one.generate(asked(8), GREEDY, seed=0)
+        assert torch.get_num_threads() == 2
+
+
+def test_large_models_use_all_cores_for_one_batch(model: Any, monkeypatch: pytest.MonkeyPatch):
+    one = engine(model, 2)
+    with cores(2):
+        assert one._writers() == 2
+        monkeypatch.setattr("facial_r1.generation.decoder_step.FUSE_BELOW", 1000)
+        assert one._writers() == 1
+
+
+@pytest.mark.parametrize(("count", "most", "writers", "size"), [(500, 50, 2, 50), (500, 200, 2, 125), (9, 8, 2, 5), (9, 8, 1, 8)])
+def test_batches_are_shared_out_evenly(count: int, most: int, writers: int, size: int):
+    assert _even(count, most, writers) == size

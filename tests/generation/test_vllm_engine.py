@@ -33,7 +33,9 @@ class FakeLLM:
         for prompt in prompts:
             seen = [copy for token in prompt["prompt_token_ids"] for copy in [token] * (self.expansion if token == PAD else 1)]
             written = tiny_vl.tokenizer().encode("ab", add_special_tokens=False)
-            out.append(SimpleNamespace(prompt_token_ids=seen, outputs=[SimpleNamespace(token_ids=[*written, END])]))
+            scores = [{token: SimpleNamespace(logprob=-place)} for place, token in enumerate([*written, END])]
+            answer = SimpleNamespace(token_ids=[*written, END], logprobs=scores)
+            out.append(SimpleNamespace(prompt_token_ids=seen, outputs=[answer]))
         return out
 
 
@@ -72,6 +74,15 @@ def test_sampling_is_passed_on_with_ends_and_banned_tokens(engine: VLLMEngine) -
 def test_greedy_answers_need_no_seed(engine: VLLMEngine) -> None:
     engine.generate([Request("a", ASK, ("3",))], Sampling(), 1)
     assert engine._llm.asked[0][1].seed is None
+
+
+def test_log_probabilities_are_asked_for_and_read_where_they_are_wanted(engine: VLLMEngine) -> None:
+    (quiet,) = engine.generate([Request("a", ASK, ("3",))], Sampling(), 0)
+    assert engine._llm.asked[0][1].logprobs is None and quiet.logprobs is None
+    engine.logprobs = True
+    (told,) = engine.generate([Request("a", ASK, ("3",))], Sampling(), 0)
+    assert engine._llm.asked[0][1].logprobs == 0
+    assert told.logprobs == (0.0, -1.0), "those of the tokens, without the end token's"
 
 
 def test_an_image_that_vllm_resizes_is_refused(engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch) -> None:

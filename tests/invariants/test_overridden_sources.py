@@ -193,6 +193,26 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
         "8a9155b5aa2fad48",
         "models.towers",
     ),
+    "Qwen2_5_VLRMSNorm.forward": (
+        qwen2_5_vl.Qwen2_5_VLRMSNorm.forward,
+        "790fa612e4fa57ac",
+        "models.towers.QuickNorm and decoder_step.norm",
+    ),
+    "Qwen2_5_VLMLP.forward": (
+        qwen2_5_vl.Qwen2_5_VLMLP.forward,
+        "1e1715d7e10e8420",
+        "models.towers.QuickMLP",
+    ),
+    "qwen2_5_vl apply_rotary_pos_emb_vision": (
+        qwen2_5_vl.apply_rotary_pos_emb_vision,
+        "961a1862d6808a5c",
+        "models.towers (rotated heads)",
+    ),
+    "Qwen3VLTextModel._deepstack_process": (
+        qwen3_vl.Qwen3VLTextModel._deepstack_process,
+        "07178743d3d5ebc3",
+        "generation.prefill (features of deeper layers)",
+    ),
     "Qwen3VLVisionAttention.forward": (
         qwen3_vl.Qwen3VLVisionAttention.forward,
         "2afc2f9fa3ebd677",

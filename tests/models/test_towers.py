@@ -47,6 +47,28 @@ def test_features_and_gradients_are_those_of_transformers(architecture: str, gri
         )
 
 
+@pytest.mark.parametrize("grids", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("architecture", tiny_vl.ARCHITECTURES)
+def test_features_without_gradients_are_those_of_transformers(architecture: str, grids: tuple[tuple[int, int], ...]):
+    model, patches, grid = shown(architecture, grids)
+    model, patches = model.float(), patches.float()
+    with torch.no_grad():
+        features = model.model.visual(patches, grid_thw=grid).pooler_output
+        quicken(model)
+        before = patches.clone()
+        quick = model.model.visual(patches, grid_thw=grid).pooler_output
+    torch.testing.assert_close(quick, features, rtol=1e-4, atol=1e-5)
+    assert torch.equal(patches, before), "what is written over is the tower's own"
+
+
+def test_norms_and_feed_forward_parts_of_the_decoder_are_left_alone():
+    model = tiny_vl.model("qwen2_5_vl")
+    quicken(model)
+    kinds = {type(module).__name__ for module in model.model.language_model.modules()}
+    assert kinds.isdisjoint({"QuickNorm", "QuickMLP"})
+    assert "QuickNorm" in {type(module).__name__ for module in model.model.visual.modules()}
+
+
 @pytest.mark.parametrize("architecture", tiny_vl.ARCHITECTURES)
 def test_a_layer_attends_once_for_windows_of_one_size(architecture: str, monkeypatch: pytest.MonkeyPatch):
     model, patches, grid = shown(architecture, GRIDS["one size"])

@@ -61,6 +61,24 @@ def test_long_answers_are_cut_and_say_so(engines: dict[str, Engine]) -> None:
     assert [answer.finish_reason for answer in whole] == ["stop"] * 2
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.3])
+def test_log_probabilities_agree(temperature: float, engines: dict[str, Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the model's own, before temperature and bans, with both engines."""
+    for one in engines.values():
+        monkeypatch.setattr(one, "logprobs", True)
+    sampling = Sampling(temperature=temperature, max_new_tokens=12)
+    ours, theirs = (engines[name].generate(REQUESTS[:8], sampling, 0) for name in ("transformers", "vllm"))
+    compared = 0
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.logprobs is not None and other.logprobs is not None
+        assert len(other.logprobs) == len(other.token_ids)
+        alike = [a == b for a, b in zip(one.token_ids, other.token_ids, strict=False)]
+        shared = alike.index(False) if False in alike else len(alike)
+        assert other.logprobs[:shared] == pytest.approx(one.logprobs[:shared], abs=1e-3)
+        compared += shared
+    assert compared >= (60 if temperature == 0 else 1)
+
+
 def test_another_image_size_in_vllm_is_noticed(engines: dict[str, Engine], monkeypatch: pytest.MonkeyPatch) -> None:
     """As if vLLM's processor resized: twice the side gives four times the placeholders."""
 
