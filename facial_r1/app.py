@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from facial_r1 import atomic, init_from, runs
 from facial_r1.errors import InputError
+from facial_r1.locks import held
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -73,22 +74,41 @@ def _dispatch(argv: list[str]) -> int:
     if multirun:
         from facial_r1.multirun import run_many
 
+        if any(item.startswith("study=") for item in overrides):
+            from facial_r1.studies.running import as_sweep
+
+            overrides, code = as_sweep(overrides, config_dir)
+            if code:
+                return code
         return run_many(argv, overrides, config_dir)
+    for item in overrides:
+        if item.startswith("study="):
+            raise InputError(f"{item} is a sweep: put -m in front, python -m facial_r1 -m {' '.join(overrides)}")
+        if item.lstrip("+~").startswith("sweep."):
+            raise InputError(f"{item} is about a sweep: put -m in front of the settings, python -m facial_r1 -m {' '.join(overrides)}")
     return run_one(overrides, config_dir)
 
 
 def run_one(overrides: Sequence[str], config_dir: str | None = None) -> int:
     """Compose, validate and run one job; print its run directory as the last line of standard output."""
+    from facial_r1 import rerun
     from facial_r1.config.compose import compose_tree
 
-    run, code = execute(compose_tree(overrides, config_dir))
+    again, own = rerun.named(overrides)
+    run, code = execute(rerun.composer(again, config_dir)(own) if again else compose_tree(overrides, config_dir))
+    if again:
+        rerun.record(again, run)
     if code == DONE and run.path.exists():
         print(f"run: {run.path}", flush=True)
     return code
 
 
-def execute(tree: DictConfig) -> tuple[runs.RunDirectory, int]:
+def execute(tree: DictConfig, refused: list[str] | None = None) -> tuple[runs.RunDirectory, int]:
     """Validate a composed tree, find its starting weights, create its run directory and launch it.
+
+    Args:
+        tree: the composed configuration.
+        refused: is given the reason when the job is refused for its data, which leaves no run directory to look it up in.
 
     Raises:
         InputError: the configuration, its data or its starting weights are wrong; nothing is left on disk.
@@ -107,7 +127,7 @@ def execute(tree: DictConfig) -> tuple[runs.RunDirectory, int]:
     parent, source = _start(job, tree)
     tree = tree.copy()
     OmegaConf.set_struct(tree, False)
-    for key in ("hydra", "experiment"):
+    for key in ("hydra", "experiment", "sweep"):
         tree.pop(key, None)
     tree["init_from"] = source
     settled = plain(tree)
@@ -133,6 +153,8 @@ def execute(tree: DictConfig) -> tuple[runs.RunDirectory, int]:
     _say(f"{'starting' if created else f'continuing ({state})'} {job.stage.name} in {run.path}")
     code = launch(run, job)
     if code == REFUSED and created:
+        if refused is not None:
+            refused.append(str(run.status().get("reason") or ""))
         runs.remove_if_unused(run)
     return run, code
 
@@ -206,7 +228,9 @@ def _cold_start(job: Any, tree: DictConfig) -> runs.RunDirectory:
         cold["data"] = tree["data"].copy()
         cold["data"]["amount"] = cold["data"]["test_amount"] = None
     _say(f"model={job.model.name} has never seen the answer format: a short SFT comes first (once; init_from= skips it)")
-    run, code = execute(cold)
+    root = Path(job.output_root).expanduser().absolute()
+    with held(root / ".cold_start.lock"):  # jobs side by side share one: the others wait for it
+        run, code = execute(cold)
     if code != DONE:
         raise SystemExit(code)
     return run
@@ -283,6 +307,7 @@ def help_text() -> str:
             "Often set",
             "  stage.max_steps  stage.learning_rate  stage.num_generations  data.amount  reward.weights.<name>  seed",
             "  init_from=latest|<run>|<folder>|<hub id>   launch.processes   launch.distributed   run_dir   resume=auto|never",
+            "  rerun=<run> repeats a past run from its resolved.yaml; with -m: sweep.name, sweep.jobs, sweep.points, sweep.retry",
             "",
             "Commands",
             *listed,

@@ -39,6 +39,9 @@ STAGE_BEFORE: dict[str, tuple[tuple[str, ...], ...]] = {
 # Settings that say where or how to run and do not change what comes out.
 _NOT_IDENTITY = ("run_dir", "run_name", "output_root", "resume", "tracker")
 
+# Stages whose result does not depend on the number of ranks.
+_ANY_RANKS = ("eval", "synthesis", "prepare")
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -121,16 +124,26 @@ def now() -> str:
 
 def identity(tree: Mapping[str, Any]) -> str:
     """Eight hex digits that two configurations share exactly when they ask for the same result."""
+    text = json.dumps(asked(tree), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def asked(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration asks for: without what says where or how to run."""
     kept = {key: value for key, value in tree.items() if key not in _NOT_IDENTITY}
     launch = dict(kept.get("launch") or {})
-    kept["launch"] = {key: launch.get(key) for key in ("processes", "distributed")}
+    ranks = {"processes": launch.get("processes"), "distributed": launch.get("distributed")}
+    if (launch.get("nodes") or 1) > 1:
+        ranks["processes"] = launch["nodes"] * launch["processes"]
+    if (kept.get("stage") or {}).get("name") in _ANY_RANKS:
+        ranks = {"processes": 1, "distributed": "none"}
+    kept["launch"] = ranks
     data = dict(kept.get("data") or {})
     data.pop("cache", None)
     data["schematic"] = {key: value for key, value in (data.get("schematic") or {}).items() if key != "workers"}
     kept["data"] = data
     kept["debug"] = {key: value for key, value in (kept.get("debug") or {}).items() if key != "verbose"}
-    text = json.dumps(kept, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return kept
 
 
 def directory_for(tree: Mapping[str, Any], *, fresh: bool = False) -> RunDirectory:
@@ -177,12 +190,11 @@ def create(run: RunDirectory, resolved_yaml: str, stage: str, parent: Path | Non
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         atomic.write_text(run.resolved, resolved_yaml)
-        atomic.write_json(run.status_file, first)
+        return atomic.create_json(run.status_file, first)  # of several nodes, one makes the run directory
     except OSError as error:
         raise InputError(
             f"cannot write {run.path}: {error.strerror or error}. Choose another place with output_root=<folder> or run_dir=<folder>"
         ) from None
-    return True
 
 
 def remove_if_unused(run: RunDirectory) -> None:

@@ -7,102 +7,157 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
+from facial_r1 import atomic
 from facial_r1.config.resolved import load_resolved
 from facial_r1.config.schema import Eval, Job, Prepare
 from facial_r1.config.validation import validate
+from facial_r1.disk import DiskFull, is_full
 from facial_r1.errors import Busy, InputError
-from facial_r1.interruption import Interrupted, listening
-from facial_r1.runs import RunDirectory, build_report, now, write_card
+from facial_r1.interruption import Interrupted, StopRequest, listening
+from facial_r1.launch.ownership import claim, refuse_if_busy
+from facial_r1.launch.rank import console_of, die_with_launcher, failed_first, first_failure
+from facial_r1.runs import RunDirectory, build_report, directory_for, now, write_card
 
 _log = logging.getLogger("facial_r1")
 
 
-def run(path: str | Path) -> int:
+def run(path: str | Path, console: TextIO | None = None) -> int:
     """Run the job of the run directory `path` as this process's rank.
+
+    Of several ranks that fail, the first one says why and writes it to `status.json`; what the others have to say, most often
+    that a peer is gone, is in their logs.
+
+    Args:
+        path: The run directory.
+        console: Where the person watching is told; standard error by default.
 
     Returns:
         0 done; 1 failed (traceback in the rank's log); 2 refused for its input; 130, 143, ... interrupted.
         `status.json` says the same.
     """
     folder = RunDirectory(Path(path))
-    rank = int(os.environ.get("RANK", "0"))
-    log_file = _open_log(folder, rank)
+    here = _Rank(folder, int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")), console or sys.stderr)
+    log_file = _open_log(folder, here.number)
     began = time.time()
     fresh = folder.state() in ("", "created")
+    stop = StopRequest()
     try:
         job = validate(load_resolved(folder.resolved))
         with listening() as stop:
-            if rank == 0:
+            if here.number == 0:
                 _claim(folder)
             quiet_libraries(job)
             from facial_r1.stages import context, run_stage
 
             summary = run_stage(context.open_context(folder, job, stop))
-        if rank == 0:
-            if summary:
-                folder.write_summary({**summary, "seconds": round(time.time() - began, 1)})
-            folder.update_status(state="finished", ended=now(), reason=None, exit_code=0)
-            if summary:
-                build_report(folder)
-                write_card(folder)
+            if here.number == 0:
+                _finish(folder, summary, began)
+        if job.debug.dry_run and job.launch.name == "slurm":
+            from facial_r1.launch.slurm import script
+
+            print(script(directory_for(load_resolved(folder.resolved)), job), flush=True)
         return 0
     except Busy as error:
-        print(f"facial_r1: {error}", file=sys.stderr, flush=True)
+        here.say(str(error))
         return 2
     except InputError as error:
-        if rank == 0:
-            print(f"facial_r1: {error}", file=sys.stderr, flush=True)
-        return _end(folder, rank, "refused" if fresh else "failed", str(error).splitlines()[0], 2)
+        return here.fail("refused" if fresh else "failed", str(error).splitlines()[0], 2, str(error))
     except (Interrupted, KeyboardInterrupt) as error:
-        number = error.number if isinstance(error, Interrupted) else 2
-        if rank == 0:
-            print("facial_r1: interrupted; the same command continues", file=sys.stderr, flush=True)
-        return _end(folder, rank, "interrupted", f"signal {number}", 128 + number)
+        return here.interrupted(error.number if isinstance(error, Interrupted) else 2)
     except Exception as error:  # the boundary of the process: log it whole, show one line
+        if is_full(error):
+            return here.out_of_space(error)
         _log.error("%s", traceback.format_exc())
+        if stop.number is not None and here.ranks > 1 and _peer_is_gone(error):
+            return here.interrupted(stop.number)  # the others have stopped already
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        print(f"facial_r1: failed: {reason} (traceback in {folder.logs / f'rank{rank}.log'})", file=sys.stderr, flush=True)
-        return _end(folder, rank, "failed", reason, 1)
+        log = folder.logs / f"rank{here.number}.log"
+        return here.fail("failed", reason, 1, f"failed: {reason} (traceback in {log})")
     finally:
         logging.getLogger().removeHandler(log_file)
         log_file.close()
         _leave_process_group()
 
 
-def _end(folder: RunDirectory, rank: int, state: str, reason: str, code: int) -> int:
-    if state == "interrupted" and folder.state() == "failed":
-        return code  # another rank fell over and took this one with it
-    if rank == 0 or state == "failed":
-        folder.update_status(state=state, ended=now(), reason=reason, exit_code=code)
-    return code
+@dataclass(frozen=True)
+class _Rank:
+    """One rank, and how it ends."""
+
+    folder: RunDirectory
+    number: int
+    ranks: int
+    console: TextIO
+
+    def say(self, text: str) -> None:
+        print(f"facial_r1: {text}", file=self.console, flush=True)
+
+    def fail(self, state: str, reason: str, code: int, text: str) -> int:
+        """Say it and write it down, unless another rank has failed before."""
+        if self.ranks == 1 or failed_first(self.folder.logs, self.number, reason):
+            self.say(text)
+            self._write(state, reason, code)
+        return code
+
+    def interrupted(self, number: int) -> int:
+        if self.number == 0 and (self.ranks == 1 or first_failure(self.folder.logs) is None):
+            self.say("interrupted; the same command continues")
+            self._write("interrupted", f"signal {number}", 128 + number)
+        return 128 + number
+
+    def out_of_space(self, error: Exception) -> int:
+        """A checkpoint that was cut off goes, which makes room for the line in status.json that says why."""
+        full = error if isinstance(error, DiskFull) else DiskFull("a file of the run", self.folder.path)
+        text = str(full)  # before anything is taken away, so that it says what was free
+        if self.number == 0 and self.folder.checkpoints.is_dir():
+            from facial_r1.training.arguments import last_checkpoint
+
+            last_checkpoint(self.folder.checkpoints, clean=True)
+        _log.error("%s", "".join(traceback.format_exception(error)))
+        return self.fail("failed", text, 1, text)
+
+    def _write(self, state: str, reason: str, code: int) -> None:
+        try:
+            self.folder.update_status(state=state, ended=now(), reason=reason, exit_code=code)
+        except OSError as error:  # a full disk; a run that says "running" without a process continues like one that was killed
+            _log.error("status.json could not be written: %s", error)
+
+
+def _peer_is_gone(error: BaseException) -> bool:
+    """Whether an error is that of a rank whose peers have left."""
+    words = (
+        "Connection closed by peer",
+        "Connection reset by peer",
+        "Broken pipe",
+        "connectionAborted",
+        "remote process exited",
+        "gloo",
+        "NCCL",
+    )
+    return type(error).__name__.startswith("Dist") or any(word in str(error) for word in words)
+
+
+def _finish(folder: RunDirectory, summary: dict[str, Any] | None, began: float) -> None:
+    """Write what a finished run has. The card comes before the state: a finished run is not looked at again."""
+    if summary:
+        folder.write_summary({**summary, "seconds": round(time.time() - began, 1)})
+        write_card(folder)
+    folder.update_status(state="finished", ended=now(), reason=None, exit_code=0)
+    if summary:
+        build_report(folder)
 
 
 def _claim(folder: RunDirectory) -> None:
-    """Mark the run as ours; refuse when another live process on this machine works in it."""
-    import psutil
-
-    status = folder.status()
-    owner = status.get("process") or {}
-    if status.get("state") == "running" and owner.get("host") == socket.gethostname():
-        try:
-            if psutil.Process(owner["pid"]).create_time() == owner.get("began") and owner["pid"] != os.getpid():
-                raise Busy(f"{folder.path}: process {owner['pid']} is working on this run; wait for it or stop it")
-        except psutil.NoSuchProcess:
-            pass
-    me = psutil.Process()
-    folder.update_status(
-        state="running",
-        started=status.get("started") or now(),
-        reason=None,
-        exit_code=None,
-        process={"pid": me.pid, "began": me.create_time(), "host": socket.gethostname()},
-    )
+    """Mark the run as ours, and clear away what a killed process was writing; refuse when another live process works in it."""
+    refuse_if_busy(folder)
+    atomic.remove_leftovers(folder.path)
+    claim(folder, started=folder.status().get("started") or now())
 
 
 def quiet_libraries(job: Job) -> None:
@@ -135,7 +190,7 @@ def needs_model(job: Job) -> bool:
 
 def _open_log(folder: RunDirectory, rank: int) -> logging.Handler:
     folder.logs.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(folder.logs / f"rank{rank}.log", encoding="utf-8")
+    handler = _RankLog(folder.logs / f"rank{rank}.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     _log.setLevel(logging.INFO)
@@ -147,6 +202,22 @@ def _open_log(folder: RunDirectory, rank: int) -> logging.Handler:
     return handler
 
 
+class _RankLog(logging.FileHandler):
+    """A rank's log. A line that does not fit on a full disk is lost; the console is told about the disk once, elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if error is None or not is_full(error):
+            super().handleError(record)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            if not is_full(error):
+                raise
+
+
 def _leave_process_group() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized() and "RANK" in os.environ:
@@ -154,12 +225,11 @@ def _leave_process_group() -> None:
 
 
 def _as_rank(path: str) -> int:
-    """Run as a rank of torchrun. Ends that are told elsewhere (status.json, one line) are no failures to the launcher,
-    which would print a traceback of its own."""
-    from facial_r1.launch.torchrun import die_with_parent
-
-    die_with_parent()
-    code = run(path)
+    """Run as a rank of torchrun. Ends that are told elsewhere (status.json, one line) are no failures to the agent, which
+    would end the other ranks."""
+    die_with_launcher()
+    console = console_of(RunDirectory(Path(path)).logs / f"rank{os.environ['RANK']}.log", int(os.environ["RANK"]))
+    code = run(path, console)
     return code if code == 1 else 0
 
 

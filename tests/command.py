@@ -38,7 +38,8 @@ def command(*arguments: str) -> list[str]:
 
 def environment(cache: Path | None = None, extra: dict[str, str] | None = None) -> dict[str, str]:
     """The environment of such a process: this checkout importable from anywhere, a cache of its own."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **(extra or {})}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "PYTHONPATH": path, **(extra or {})}
     if cache is not None:
         env["FACIAL_R1_CACHE"] = str(cache)
     return env

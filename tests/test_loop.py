@@ -119,16 +119,19 @@ def test_the_model_folder_loads_with_from_pretrained(pipeline):
 
 
 def test_a_sweep_runs_six_jobs_and_ends_with_one_table(tmp_path, face_cache):
-    done = facial_r1(
-        "-m", "stage=grpo", "stage.num_generations=2,4,8", "data.amount=16,32", *SMALL, "stage.max_steps=1", "stage.prompts_per_step=2",
-        "stage.max_completion_length=32", "stage.eval_rows=4", f"output_root={tmp_path}", cache=face_cache, timeout=600,
-    )  # fmt: skip
-    folder = run_directory(done)
+    line = [
+        "-m", "sweep.name=groups", "stage=grpo", "stage.num_generations=2,4,8", "data.amount=16,32", *SMALL, "stage.max_steps=1",
+        "stage.prompts_per_step=2", "stage.max_completion_length=32", "stage.eval_rows=4", f"output_root={tmp_path}",
+    ]  # fmt: skip
+    folder = run_directory(facial_r1(*line, cache=face_cache, timeout=600))
+    assert folder == tmp_path / "sweeps/groups" and (folder / "sweep.html").is_file()
     rows = list(csv.DictReader((folder / "sweep.csv").open()))
     assert [(row["stage.num_generations"], row["data.amount"]) for row in rows] == [(g, a) for g in "248" for a in ("16", "32")]
     assert {row["state"] for row in rows} == {"finished"}
     assert all(float(row["emotion/accuracy"]) >= 0 and Path(row["run"]).is_dir() for row in rows)
     assert len(list(tmp_path.glob("cold_start-*"))) == 1, "the six jobs share one SFT start"
+    again = facial_r1(*line, cache=face_cache)
+    assert run_directory(again) == folder and "0 to run" in again.stderr
 
 
 def test_a_portrait_goes_through_evaluation_and_grpo(tmp_path, face_cache, cold_start):

@@ -28,12 +28,13 @@ def version_base() -> str | None:
     return "1.3" if (major, minor) < (1, 4) else None
 
 
-def compose_tree(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+def compose_tree(overrides: Sequence[str], config_dir: str | None = None, *, with_hydra: bool = False) -> DictConfig:
     """The composed configuration for `overrides` (command-line syntax, no sweeps).
 
     Args:
         overrides: e.g. ["stage=grpo", "stage.max_steps=3"].
         config_dir: a folder of further options, as with `--config-dir`.
+        with_hydra: keep Hydra's own settings, under `hydra`.
 
     Raises:
         InputError: an override names an unknown group option or key, or is not valid syntax; with a suggestion.
@@ -48,7 +49,7 @@ def compose_tree(overrides: Sequence[str], config_dir: str | None = None) -> Dic
     logging.getLogger("hydra").setLevel(logging.ERROR)
     try:
         with initialize_config_dir(**arguments):
-            return compose("config", overrides=found)
+            return compose("config", overrides=found, return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error, overrides)) from None
 
@@ -72,6 +73,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         return f"configuration: {unknown_group[1]}: no such choice; {did_you_mean(unknown_group[1].split('@')[0], groups())}"
     if "Multiple values for experiment" in text:
         return "configuration: experiment is chosen without a plus sign: experiment=<name>"
+    if "mismatched input '='" in text:
+        return f"""configuration: a value with = in it stands in quotes, "key='a=b'": {text.splitlines()[0]}"""
     lines = [line for line in text.splitlines() if line.strip() and "full stack trace" not in line.lower()]
     return "configuration: " + "\n".join(lines[:4])
 

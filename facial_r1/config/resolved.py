@@ -33,9 +33,16 @@ def resolved_yaml(tree: DictConfig) -> str:
 
     A secret in an environment variable therefore never reaches the disk.
     """
+    return OmegaConf.to_yaml(OmegaConf.create(without_environment(tree)))
+
+
+def without_environment(tree: DictConfig) -> dict[str, Any]:
+    """The tree as dicts and lists: interpolations resolved, values from the environment left as `${oc.env:NAME}`."""
     raw = OmegaConf.to_container(tree, resolve=False)
     done = OmegaConf.to_container(tree, resolve=True)
-    return OmegaConf.to_yaml(OmegaConf.create(_keep_environment(raw, done)))
+    kept = _keep_environment(raw, done)
+    assert isinstance(kept, dict)
+    return {str(key): item for key, item in kept.items()}
 
 
 def load_resolved(path: Path) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from facial_r1.config.launch_schema import Launch
+from facial_r1.config.media_schema import Audio, Clips, Modality, Video, check_modalities
+
 _strict = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -232,8 +235,15 @@ class Data:
     fold: NonNegativeInt | None = None
     questions: list[str] | str | None = None
     cache: str | None = None
+    modalities: list[Modality] | None = None
+    video: Video = Field(default_factory=Video)
+    audio: Audio = Field(default_factory=Audio)
+    clips: Clips | None = None
 
     def __post_init__(self) -> None:
+        check_modalities(self.modalities)
+        if self.clips is not None and (self.kind != "schematic" or self.schematic.vocabulary != "nouns"):
+            raise ValueError("clips are for drawn clips, data=schematic_clips; set data.clips=null")
         for name in ("amount", "test_amount"):
             value = getattr(self, name)
             if isinstance(value, float) and value > 1:
@@ -767,25 +777,6 @@ Stage = SFT | GRPO | Synthesis | Eval | Pipeline | Prepare
 
 
 @dataclass(config=_strict)
-class Launch:
-    """Where the ranks run."""
-
-    name: Literal["auto", "inline", "torchrun"] = "inline"
-    processes: PositiveInt = 1
-    expected_gpus: PositiveInt = 8
-    distributed: Literal["none", "ddp", "zero2", "zero3"] = "none"
-    offload: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    grace_seconds: PositiveFloat = 15.0
-
-    def __post_init__(self) -> None:
-        if self.name == "inline" and self.processes > 1:
-            raise ValueError(f"launch=inline runs one process; for {self.processes} use launch=torchrun")
-        if self.name == "inline" and self.distributed != "none":
-            raise ValueError(f"launch.distributed={self.distributed} needs launch=torchrun")
-
-
-@dataclass(config=_strict)
 class Tracker:
     """Where numbers are shown besides metrics.jsonl, which is always written."""
 
@@ -830,8 +821,13 @@ class Job:
     def __post_init__(self) -> None:
         for stage in (self.stage, getattr(self.stage, "grpo", None)):
             if isinstance(stage, GRPO):
-                stage.accumulation(self.launch.processes)
-                stage.check_whole_groups(self.launch.processes)
-                stage.vllm.check_ranks(self.launch.processes)
+                stage.accumulation(self.launch.world)
+                stage.check_whole_groups(self.launch.world)
+                stage.vllm.check_ranks(self.launch.world)
+                if stage.vllm.enabled and self.launch.distributed == "fsdp2":
+                    raise ValueError(
+                        "stage.vllm.enabled with launch.distributed=fsdp2: handing sharded weights to vLLM is tested with DeepSpeed "
+                        "only. Set launch.distributed=zero3 or zero2, or stage.vllm.enabled=false"
+                    )
         if not math.isfinite(float(self.seed)) or self.seed < 0:
             raise ValueError(f"seed={self.seed}: a whole number from 0")

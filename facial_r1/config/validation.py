@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from facial_r1.config.schema import GRPO, STAGES, Job, Source
 from facial_r1.config.suggest import did_you_mean
+from facial_r1.config.sweep_schema import Sweep
 from facial_r1.errors import InputError
 
 
@@ -20,6 +21,8 @@ def validate(tree: Mapping[str, Any]) -> Job:
         InputError: one message that lists every unknown key (with the nearest known one), every value of the wrong
             type or out of bounds, and every conflict between values.
     """
+    if tree.get("sweep") is not None:
+        validate_sweep(tree["sweep"])
     tree = {key: value for key, value in tree.items() if key not in ("hydra", "experiment", "sweep")}
     tree = _without_from(tree)
     try:
@@ -30,6 +33,19 @@ def validate(tree: Mapping[str, Any]) -> Job:
     _check_rewards(job)
     _check_data(job)
     return job
+
+
+def validate_sweep(node: Mapping[str, Any]) -> Sweep:
+    """The typed settings of a sweep (the `sweep` node of a composed configuration).
+
+    Raises:
+        InputError: one message with every unknown key and wrong value.
+    """
+    try:
+        return _SWEEP.validate_python(node)
+    except ValidationError as error:
+        found = [{**item, "loc": ("sweep", *item["loc"])} for item in error.errors(include_url=False)]
+        raise InputError(_headline(sorted({_explain(item, {"sweep": node}) for item in found}))) from None
 
 
 def _without_from(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +82,9 @@ def known_keys(path: tuple[str, ...], tree: Mapping[str, Any]) -> list[str]:
         here = here.get(part) if isinstance(here, Mapping) else None
         if path[place - 1] == "sources" and cls is Source:  # the name or number of one
             continue
-        if cls is Job and part == "stage":
+        if cls is Job and part == "sweep":
+            cls = Sweep
+        elif cls is Job and part == "stage":
             cls = STAGES.get(str(here.get("name")) if isinstance(here, Mapping) else "")
         else:
             cls = _dataclass_in(get_type_hints(cls).get(part)) if dataclasses.is_dataclass(cls) else None
@@ -74,10 +92,11 @@ def known_keys(path: tuple[str, ...], tree: Mapping[str, Any]) -> list[str]:
             return []
     if cls is Source and path[-1] == "sources":
         return list(here) if isinstance(here, Mapping) else []
-    return [field.name for field in _fields(cls)]
+    return [field.name for field in _fields(cls)] + (["sweep"] if cls is Job else [])
 
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
+_SWEEP: TypeAdapter[Sweep] = TypeAdapter(Sweep)
 
 
 def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:

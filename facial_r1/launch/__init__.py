@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+from facial_r1.errors import Busy, InputError
 
 if TYPE_CHECKING:
     from facial_r1.config.schema import Job
@@ -11,10 +14,20 @@ if TYPE_CHECKING:
 
 def launch(run: RunDirectory, job: Job) -> int:
     """Run the job of a run directory with its launcher. Returns the exit code."""
-    if job.launch.name == "torchrun":
-        from facial_r1.launch.torchrun import launch_ranks
+    try:
+        if job.launch.name == "torchrun":
+            from facial_r1.launch.torchrun import launch_ranks
 
-        return launch_ranks(run, job)
+            return launch_ranks(run, job)
+        if job.launch.name == "slurm":
+            from facial_r1.launch.slurm import submit
+
+            return submit(run, job)
+    except Busy:
+        raise
+    except InputError as error:  # told here, so that the caller can take an unused run directory away
+        print(f"facial_r1: {error}", file=sys.stderr, flush=True)
+        return 2
     from facial_r1 import worker
 
     return worker.run(run.path)

@@ -1,7 +1,7 @@
 """How much GPU memory a training job needs, estimated before anything is allocated.
 
 The parameter count is exact: the architecture is built on the meta device. The rest is bookkeeping of what mixed-precision
-AdamW, DeepSpeed's ZeRO (Rajbhandari et al. 2020, section 3) and gradient checkpointing keep, and leaves out fragmentation and
+AdamW, DeepSpeed's ZeRO (Rajbhandari et al. 2020, section 3), FSDP2 and gradient checkpointing keep, and leaves out fragmentation and
 the libraries' own buffers, for which `RESERVE` stands. It is an estimate and says so wherever it is printed.
 """
 
@@ -112,18 +112,23 @@ def training_memory(job: Job, shape: Shape, world: int, prompt_tokens: int) -> M
     """
     stage = job.stage
     assert isinstance(stage, (SFT, GRPO))
-    sharded, partitioned = job.launch.distributed == "zero3", job.launch.distributed in ("zero2", "zero3")
-    wide = 2 if partitioned or job.model.lora.enabled else 4  # bytes of a weight: DeepSpeed keeps its own float32 copies
+    kind, offload = job.launch.distributed, job.launch.offload
+    deepspeed, fsdp = kind in ("zero2", "zero3"), kind == "fsdp2"
+    sharded, partitioned = kind in ("zero3", "fsdp2"), deepspeed or fsdp
+    # Bytes of a weight: DeepSpeed works on 16 bits and keeps float32 copies with its optimizer, others train float32 itself.
+    wide = 2 if deepspeed or job.model.lora.enabled else 4
     ranks = world if partitioned else 1
     parts = {
         "weights": wide * shape.parameters / (world if sharded else 1),
-        "gradients": (2 if partitioned else 4) * shape.trained / ranks,
-        "optimizer": (12 if partitioned else 8) * shape.trained / ranks,
+        "gradients": (2 if deepspeed else 4) * shape.trained / ranks,
+        "optimizer": (12 if deepspeed else 8) * shape.trained / ranks,
     }
-    if job.launch.offload and partitioned:
+    if offload and partitioned:
         parts["optimizer"] = 0.0
         if sharded:
             parts["weights"] = 0.0
+        if fsdp:
+            parts["gradients"] = 0.0
     largest = max(shape.vocabulary * shape.width, (shape.parameters - shape.vision) // shape.layers)
     if sharded:
         parts["gathered layers"] = 2 * 2.0 * largest
@@ -160,6 +165,21 @@ def gpu_bytes() -> tuple[float, str]:
     return float(USUAL_GPU), "assumed; there is no GPU here"
 
 
+def host_memory(job: Job, shape: Shape) -> float:
+    """Bytes of host memory that the ranks of one node need for the model: what is offloaded, and the copies it is sharded from."""
+    launch = job.launch
+    states = (
+        {"zero2": 12, "zero3": 12, "fsdp2": 12}.get(launch.distributed, 0) * shape.trained / launch.nodes
+        if launch.offload
+        else 0.0
+    )
+    if launch.offload and launch.distributed == "zero3":
+        states += 2.0 * shape.parameters / launch.nodes
+    loaded = 4.0 if launch.distributed == "fsdp2" else 2.0
+    # Each rank reads the whole checkpoint before it keeps its part.
+    return max(states, loaded * shape.parameters * launch.processes if launch.distributed in ("zero3", "fsdp2") else 0.0)
+
+
 def describe(job: Job, source: str, world: int, prompt_tokens: int) -> list[str]:
     """The estimate in words: one line of numbers, one with advice where it does not fit."""
     try:
@@ -174,6 +194,9 @@ def describe(job: Job, source: str, world: int, prompt_tokens: int) -> list[str]
         f"memory (estimate): {memory.total / GIB:.1f} GiB a GPU ({shown or 'all parts below 0.1'}, reserve {RESERVE / GIB:.0f}); "
         f"{_count(shape.parameters)} parameters, {_count(shape.trained)} of them learn"
     ]
+    host = host_memory(job, shape)
+    if host > GIB:
+        lines.append(f"memory (estimate): {host / GIB:.0f} GiB in the host of each node, at the start or offloaded")
     available, name = gpu_bytes()
     if memory.total > available:
         lines.append(f"this will not fit into {available / GIB:.0f} GiB ({name}). {_advice(job, shape, world)}")
@@ -186,13 +209,15 @@ def _count(parameters: float) -> str:
 
 def _advice(job: Job, shape: Shape, world: int) -> str:
     stage, choices = job.stage, []
-    if job.launch.distributed != "zero3":
+    if job.launch.distributed not in ("zero3", "fsdp2"):
         choices.append("launch=torchrun launch.distributed=zero3 shards weights, gradients and optimizer over the ranks")
     elif not job.launch.offload:
         choices.append("launch.offload=true keeps weights and optimizer in the memory of the host (slower)")
     states = 16 * shape.trained / GIB
     if world < 8 and states > 60:
-        choices.append(f"more ranks: the training state alone is about {states:.0f} GiB over all of them")
+        choices.append(
+            f"more ranks (launch.processes, launch.nodes): the training state alone is about {states:.0f} GiB over all of them"
+        )
     if not job.model.gradient_checkpointing:
         choices.append("model.gradient_checkpointing=true")
     if not job.model.lora.enabled:

@@ -9,6 +9,7 @@ The report reads only the files of a run directory, so it can be built again at 
 from __future__ import annotations
 
 from facial_r1.report.page import build, build_comparison
-from facial_r1.report.tables import MetricTable, console, leaderboard, sweep_table, write_tables
+from facial_r1.report.sweep import sweep_table
+from facial_r1.report.tables import MetricTable, console, leaderboard, write_tables
 
 __all__ = ["MetricTable", "build", "build_comparison", "console", "leaderboard", "sweep_table", "write_tables"]

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from facial_r1 import atomic
-from facial_r1.report.wording import figure, in_order, is_better, is_detail, is_number, metric_label, model_label, short
+from facial_r1.report.wording import figure, in_order, is_better, is_detail, metric_label, model_label, short
 
-_SWEEP_FIGURES = ("emotion/accuracy", "emotion/uar", "au/macro_f1", "format/valid")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -181,91 +180,6 @@ def leaderboard(run_dirs: Sequence[Path | str], by: str = "emotion/accuracy") ->
         return sign * table.figures[by, model]["value"] if (by, model) in table.figures else worst
 
     return MetricTable(tuple(sorted(table.models, key=rank, reverse=True)), table.metrics, table.figures)
-
-
-def sweep_table(rows: Sequence[Mapping[str, Any]], folder: Path | str, stream: IO[str] | None = None) -> Path:
-    """Close a sweep: print one line a job, and write everything to `sweep.csv`.
-
-    Args:
-        rows: one mapping a job: settings {key: value}, state, metrics (as in `summary.json`), seconds, run, reason.
-        folder: the sweep's directory.
-        stream: where to print; standard error by default.
-
-    Returns:
-        The path of the CSV: settings, state, every metric with its bounds, seconds, run directory, reason.
-    """
-    settings = list(dict.fromkeys(key for row in rows for key in row.get("settings", {})))
-    metrics = in_order(name for row in rows for name in row.get("metrics", {}))
-    path = Path(folder) / "sweep.csv"
-    atomic.write_text(path, _sweep_csv(rows, settings, metrics))
-    _print_sweep(rows, settings, metrics, path, stream or sys.stderr)
-    return path
-
-
-def _sweep_csv(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], metrics: Sequence[str]) -> str:
-    bounds = [(name, key) for name in metrics for key in ("value", "low", "high")]
-    known = {(name, key) for row in rows for name, value in row.get("metrics", {}).items() for key in figure(value)}
-    bounds = [pair for pair in bounds if pair in known]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    heads = [name if key == "value" else f"{name}_{key}" for name, key in bounds]
-    writer.writerow([*settings, "state", *heads, "seconds", "run", "reason"])
-    for row in rows:
-        found = {name: figure(value) for name, value in row.get("metrics", {}).items()}
-        numbers = [f"{found[name][key]:.10g}" if key in found.get(name, {}) else "" for name, key in bounds]
-        seconds = row.get("seconds")
-        writer.writerow(
-            [
-                *(row.get("settings", {}).get(key, "") for key in settings),
-                row.get("state", ""),
-                *numbers,
-                f"{seconds:.1f}" if is_number(seconds) else "",
-                row.get("run", ""),
-                row.get("reason", ""),
-            ]
-        )
-    return buffer.getvalue()
-
-
-def _print_sweep(
-    rows: Sequence[Mapping[str, Any]], settings: Sequence[str], metrics: Sequence[str], path: Path, stream: IO[str]
-) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = [name for name in ("reward/mean", *_SWEEP_FIGURES) if name in metrics]
-    table = Table(title=f"{len(rows)} jobs", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for key in settings:
-        table.add_column(Text(key), justify="right")
-    table.add_column("state")
-    for name in shown:
-        table.add_column(metric_label(name), justify="right")
-    table.add_column("run directory", overflow="fold")
-    best = {
-        name: max(
-            (figure(row["metrics"][name]).get("value", float("-inf")) for row in rows if name in row.get("metrics", {})),
-            default=None,
-        )
-        for name in shown
-    }
-    for row in rows:
-        cells = []
-        for name in shown:
-            value = figure(row.get("metrics", {}).get(name))
-            interval = f" [{short(value['low'])}, {short(value['high'])}]" if {"low", "high"} <= set(value) else ""
-            leading = len(rows) > 1 and "value" in value and value["value"] == best[name]
-            cells.append(Text(short(value.get("value")) + interval, style="bold" if leading else ""))
-        state = str(row.get("state", ""))
-        colour = {"finished": "green", "failed": "red", "refused": "red"}.get(state, "yellow")
-        told = f"{row.get('run', '')}" + (f"\n{row['reason']}" if row.get("reason") else "")
-        table.add_row(
-            *(Text(str(row.get("settings", {}).get(key, ""))) for key in settings), Text(state, style=colour), *cells, Text(told)
-        )
-    console_ = Console(file=stream, width=None if stream.isatty() else 200, highlight=False)
-    console_.print(table)
-    console_.print(Text(f"table: {path}"))
 
 
 def escape_latex(text: str) -> str:

@@ -70,7 +70,7 @@ def open_context(run: RunDirectory, job: Job, stop: StopRequest) -> Context:
     """The context of this process, from the environment that torchrun sets (one rank without it)."""
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if job.debug.dry_run:
-        world = job.launch.processes  # one process plans for all ranks
+        world = job.launch.world  # one process plans for all ranks
     if job.launch.device == "cpu":
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
         os.environ.setdefault("DS_ACCELERATOR", "cpu")

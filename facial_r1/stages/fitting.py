@@ -30,7 +30,7 @@ def fit(trainer: Any, checkpoint: Path | None) -> None:
     if checkpoint is not None:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         if state["global_step"] >= state["max_steps"]:
-            trainer._load_from_checkpoint(str(checkpoint))
+            trainer.load_trained(checkpoint)
             trainer.state.global_step = trainer.state.max_steps = state["max_steps"]
             return
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

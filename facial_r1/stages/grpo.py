@@ -11,7 +11,7 @@ from facial_r1.stages.context import Context
 from facial_r1.stages.engines import load_for_generation
 from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
 from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
-from facial_r1.stages.planning import say_memory
+from facial_r1.stages.planning import say_memory, worth_saying
 from facial_r1.stages.reward_servers import set_up_rewards
 from facial_r1.stages.scoring import evaluate_model
 
@@ -28,10 +28,12 @@ def run(context: Context) -> dict[str, Any] | None:
             f"Set it to {len(rows)} or less, or raise data.amount"
         )
     say(context, arithmetic(stage, context.world, len(rows)))
-    if context.job.debug.dry_run:
+    fresh = not context.run.model.is_dir()
+    if fresh and worth_saying(context):
         say_memory(context, rows, data)
+    if context.job.debug.dry_run:
         return None
-    if not context.run.model.is_dir():
+    if fresh:
         train(context, stage, rows, data)
     context.track()
     loaded = load_for_generation(context, str(context.run.model))

@@ -180,11 +180,15 @@ def load_model(context: Context, *, train: bool, source: str | None = None) -> L
     # Weights that are trained whole stay in float32 (an update of 1e-6 is below what bfloat16 resolves), unless DeepSpeed
     # keeps its own float32 copies; the forward pass is in mixed precision either way.
     sharded = context.job.launch.distributed in ("zero2", "zero3")
+    if train and context.job.model.lora.enabled:
+        import torch
+
+        torch.manual_seed(context.job.seed)  # fresh adapters: the same on every rank (FSDP2 takes each rank's own part), and by the seed
     model, processor = models.load(
         context.job.model,
         found,
         dtype=None if train and not sharded else training_dtype(context.job),
-        device=None if train and context.job.launch.distributed == "zero3" else where,
+        device=None if train and context.job.launch.distributed in ("zero3", "fsdp2") else where,  # each rank takes its part
         train=train,
     )
     return Loaded(model, processor, picture_opener(context, processor), found)

@@ -1,4 +1,4 @@
-"""What a dry run tells about memory, before anything is loaded."""
+"""What is told about steps and memory, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ _CELL = 28
 _USUAL_SIDE = 448
 
 
+def worth_saying(context: Context) -> bool:
+    """Whether the plan of a run is shown before it starts: in a dry run, and wherever a model of some size is trained."""
+    return context.job.debug.dry_run or context.job.model.name != "tiny"
+
+
 def say_memory(context: Context, rows: Sequence[Record], data: Data) -> None:
     """Print the estimate of GPU memory of a training job, and what to change where it does not fit."""
     from facial_r1.models import memory
 
+    if not context.main:
+        return
     for line in memory.describe(context.job, context.source()[0], context.world, prompt_tokens(context, rows[0], data)):
         say(context, line)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from facial_r1.interruption import StopRequest
+
 # A rank that writes reasoning for its share may be long ahead of another.
 _PATIENCE = datetime.timedelta(hours=6)
 
@@ -52,3 +54,23 @@ def share(value: Any) -> Any:
     box = [value]
     torch.distributed.broadcast_object_list(box, src=0, device=device())
     return box[0]
+
+
+def gather(value: Any) -> list[Any]:
+    """The values of all ranks on every rank, in their order."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return [value]
+    import torch
+
+    join_group()
+    box: list[Any] = [None] * world
+    torch.distributed.all_gather_object(box, value)
+    return box
+
+
+def agree(stop: StopRequest) -> None:
+    """Make a stop that one rank was asked for every rank's, so that all stop at the same place."""
+    asked = [number for number in gather(stop.number) if number]
+    if asked and stop.number is None:
+        stop.number = asked[0]

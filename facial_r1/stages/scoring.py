@@ -14,6 +14,7 @@ from typing import Any
 from facial_r1 import atomic, rewards
 from facial_r1.config.schema import Sampling
 from facial_r1.data import Data, Protocol, Record
+from facial_r1.disk import writing
 from facial_r1.errors import InputError
 from facial_r1.generation.engine import Request
 from facial_r1.metrics.breakdown import by_field
@@ -58,10 +59,18 @@ def generate_answers(
     return [answered[record.id] for record in records]
 
 
-def in_chunks(context: Context, rows: Sequence[Record], size: int, what: str) -> Iterator[Sequence[Record]]:
-    """Parts of `rows`, with a progress bar on rank 0. A requested stop is honoured between two parts."""
+def in_chunks(
+    context: Context, rows: Sequence[Record], size: int, what: str, together: bool = False
+) -> Iterator[Sequence[Record]]:
+    """Parts of `rows`, with a progress bar on rank 0. A requested stop is honoured between two parts.
+
+    Args:
+        together: All ranks work on the same parts, and so they stop before the same one.
+    """
     with progress_bar(len(rows), what, "rows") if context.main else nullcontext(lambda count: None) as advance:
         for start in range(0, len(rows), size):
+            if together:
+                ranks.agree(context.stop)
             context.stop.check()
             part = rows[start : start + size]
             yield part
@@ -321,4 +330,5 @@ def _write_confusion(folder: Path, result: Evaluation) -> None:
     atomic.write_text(folder / "confusion.csv", text.getvalue())
     from facial_r1.report.figures import confusion_png
 
-    confusion_png(labels, matrix, folder / "confusion.png", columns=columns)
+    with writing("confusion.png", folder):
+        confusion_png(labels, matrix, folder / "confusion.png", columns=columns)

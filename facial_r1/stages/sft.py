@@ -12,7 +12,7 @@ from facial_r1.stages.context import Context
 from facial_r1.stages.engines import load_for_generation
 from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
 from facial_r1.stages.material import Data, chat, load_model, load_records, say, usable
-from facial_r1.stages.planning import say_memory
+from facial_r1.stages.planning import say_memory, worth_saying
 from facial_r1.stages.scoring import evaluate_model
 
 
@@ -23,11 +23,13 @@ def run(context: Context) -> dict[str, Any] | None:
     data = load_records(context)
     fix = ": take those that a synthesis run wrote, data.descriptions=[<run>], or train with stage=grpo, which needs labels alone"
     rows = usable(context, data.train, "a description", lambda record: bool(record.description), context.job.data.amount, fix)
-    if context.job.debug.dry_run:
+    fresh = not context.run.model.is_dir()
+    if fresh and worth_saying(context):
         plan(context, stage, rows)
         say_memory(context, rows, data)
+    if context.job.debug.dry_run:
         return None
-    if not context.run.model.is_dir():
+    if fresh:
         train(context, stage, rows, data)
     context.track()
     loaded = load_for_generation(context, str(context.run.model))

@@ -55,18 +55,27 @@ def run(context: Context) -> dict[str, Any] | None:
 
 
 def write_all(context: Context, stage: Synthesis, engine: Engine, rows: Sequence[Record], data: Data) -> None:
-    """Work through this rank's rows chunk by chunk; a finished chunk is on disk and is never written again."""
-    earlier = list(journal.read(context.run.path, "written"))
-    done = {row["id"] for row in earlier}
+    """Work through the rows chunk by chunk; a finished chunk is on disk and is never written again.
+
+    All ranks share the work of each chunk, and all know what was accepted before it, which is what near-duplicates are compared
+    with. So what is written depends on neither the number of ranks nor on where an earlier run was cut off.
+    """
+    written = {row["id"]: row for row in journal.read(context.run.path, "written")}
+    chunks = [rows[start : start + stage.chunk] for start in range(0, len(rows), stage.chunk)]
+    whole = [all(record.id in written for record in chunk) for chunk in chunks]
+    earlier = [written[record.id] for chunk, done in zip(chunks, whole, strict=True) if done for record in chunk]
     ranks.barrier()
+    if context.main and len(earlier) < len(written):  # a part of a chunk is done again as a whole
+        journal.replace(context.run.path, "written", earlier)
     accepted = Accepted()
     for row in earlier:
         if row["passes"]["strict"]:
             accepted.add(row["completion"])
-    mine = [record for record in rows if record.id not in done][context.rank :: context.world]
-    for chunk in in_chunks(context, mine, stage.chunk, "writing"):
+    missing = [record for chunk, done in zip(chunks, whole, strict=True) if not done for record in chunk]
+    for chunk in in_chunks(context, missing, stage.chunk, "writing", together=True):
         rows_written = write_chunk(context, stage, engine, chunk, data, accepted)
-        journal.append(context.run.path, "written", context.rank, rows_written)
+        if context.main:
+            journal.append(context.run.path, "written", context.rank, rows_written)
 
 
 def write_chunk(
@@ -89,9 +98,10 @@ def write_chunk(
         )
         requests = [
             Request(f"{record.id}#{attempt}", _ask(context, stage, record, data, last.get(record.id)), record.images)
-            for record in pending
+            for record in pending[context.rank :: context.world]
         ]
-        answers = engine.generate(requests, sampling, context.job.seed + attempt)
+        shares = ranks.gather(engine.generate(requests, sampling, context.job.seed + attempt))
+        answers = [shares[place % context.world][place // context.world] for place in range(len(pending))]
         for record, answer in zip(pending, answers, strict=True):
             verdict = judge(answer.text, record, stage.quality, accepted, truncated=answer.finish_reason == "length")
             last[record.id] = (answer.text, verdict)

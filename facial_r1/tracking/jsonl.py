@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facial_r1 import atomic
+from facial_r1.disk import writing
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,10 @@ class JsonlTracker:
                 lost.append(name)
         if lost:
             row["not_finite"] = lost
-        os.write(self._file, (json.dumps(row, allow_nan=False) + "\n").encode())
+        line = (json.dumps(row, allow_nan=False) + "\n").encode()
+        with writing(FILE, self.path.parent):
+            if os.write(self._file, line) < len(line):  # the disk took a part; the torn row is removed when the file is opened
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def table(self, step: int, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Samples are kept by the stages themselves (`rollouts/`, `samples.jsonl`)."""

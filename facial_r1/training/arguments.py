@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from facial_r1.config.schema import Job, Optimisation
+from facial_r1.training.fsdp import admit_cpu, fsdp_arguments
 
 
 def on_cpu(job: Job) -> bool:
@@ -57,7 +58,14 @@ def shared_arguments(job: Job, stage: Optimisation, output_dir: Path, batch_size
         "data_seed": job.seed,
         "deepspeed": deepspeed_config(job, dtype),
         "dataloader_pin_memory": not on_cpu(job),
+        **fsdp_arguments(job),
     }
+
+
+def shard_on_cpu(job: Job) -> None:
+    """For `launch.distributed=fsdp2` without a GPU. Call between making the arguments, which reset this, and the trainer."""
+    if job.launch.distributed == "fsdp2" and on_cpu(job):
+        admit_cpu()
 
 
 def deepspeed_config(job: Job, dtype: torch.dtype) -> dict[str, Any] | None:

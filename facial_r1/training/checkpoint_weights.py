@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import PreTrainedModel, Trainer
+from transformers.integrations import unset_hf_deepspeed_config
 
+from facial_r1.disk import writing
 from facial_r1.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,9 +43,22 @@ class ReloadsWeights(_Base):
     Adapters, and engines with checkpoints of their own (DeepSpeed, FSDP), are left to transformers.
     """
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        with writing(f"the checkpoint of step {self.state.global_step}", Path(str(self.args.output_dir))):
+            super()._save_checkpoint(model, trial)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> Any:
         target = self.model if model is None else model
         if not isinstance(target, PreTrainedModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return super()._load_from_checkpoint(resume_from_checkpoint, model)
         load_weights(target, resume_from_checkpoint)
         return None
+
+    def load_trained(self, checkpoint: str | Path) -> None:
+        """Take the weights of a checkpoint into the model that training has not wrapped yet, whole on every rank."""
+        unset_hf_deepspeed_config()  # else `from_pretrained` would give each rank its part
+        if isinstance(self.model, PreTrainedModel):
+            load_weights(self.model, checkpoint)
+        else:
+            adapters: Any = self.model
+            adapters.load_adapter(str(checkpoint), adapters.active_adapter, is_trainable=True)

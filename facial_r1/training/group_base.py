@@ -114,8 +114,8 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
             common = "tools, environments and rollout functions change prompts while generating; plain TRL is used"
         elif self.aux_loss_enabled:
             common = "the router's auxiliary loss depends on the batch layout; plain TRL is used"
-        elif self.is_fsdp_enabled:
-            common = "FSDP is not supported; plain TRL is used"
+        elif self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
+            common = "FSDP 1 is not supported; plain TRL is used"
         if common:
             return dict.fromkeys(self._all_switches(), common)
 

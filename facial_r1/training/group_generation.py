@@ -15,7 +15,7 @@ from trl.models import unwrap_model_for_generation
 
 from facial_r1.generation import prefix_decode
 from facial_r1.generation.prompt_batch import PromptBatch, without_empty_fields
-from facial_r1.training import log_probs, span_credit
+from facial_r1.training import fsdp, log_probs, span_credit
 from facial_r1.training.group_base import Scope, SharedWork
 from facial_r1.training.load_once import PROMPT, PROMPTS, ROW, GroupSampler, LoadOnceDataset, is_stub, row_images
 from facial_r1.training.micro_batches import cut, equal_groups, group_order, total_reward
@@ -228,6 +228,7 @@ class SharedGeneration(SharedWork):
                 gather_deepspeed3_params=self.args.ds3_gather_for_generation,
                 gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
             ) as model,
+            fsdp.whole(model),
             torch.no_grad(),
             self.accelerator.autocast(),
         ):

@@ -16,13 +16,15 @@ from trl import GRPOConfig
 
 from facial_r1 import rewards
 from facial_r1.config.schema import GRPO, Job, Reward
+from facial_r1.disk import writing
 from facial_r1.generation.special_tokens import end_tokens
 from facial_r1.generation.vllm_inputs import require_vllm
 from facial_r1.prompts import parse
 from facial_r1.prompts.open_vocabulary import is_formatted
 from facial_r1.rewards.rarity import row_weights
-from facial_r1.training.arguments import shared_arguments
+from facial_r1.training.arguments import shard_on_cpu, shared_arguments
 from facial_r1.training.efficiency import Efficiency
+from facial_r1.training.fsdp import check_sharded
 from facial_r1.training.group_grpo import GroupGRPOTrainer
 from facial_r1.training.vllm_backend import VLLMOptions
 
@@ -163,10 +165,12 @@ def build_trainer(
     }
     records = [row.record for row in rows]
     switches = stage.efficiency
+    arguments = grpo_config(job, stage, world, checkpoints, reward_weights(job.reward))
+    shard_on_cpu(job)
     trainer = GroupGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(job.reward, records, reward_options, end_tokens(model, processor.tokenizer)),
-        args=grpo_config(job, stage, world, checkpoints, reward_weights(job.reward)),
+        args=arguments,
         train_dataset=Dataset.from_dict(table),
         processing_class=processor,
         image_loader=open_image,
@@ -174,6 +178,7 @@ def build_trainer(
         dynamic_sampling=stage.dynamic_sampling.max_rounds if stage.dynamic_sampling.enabled else None,
         efficiency=Efficiency(**{name: getattr(switches, name) for name in vars(switches) if not name.startswith("_")}),
     )
+    check_sharded(job, trainer)
     if stage.rarity_weighting == "per_sample":
         trainer.row_weights = row_weights([record.get("AUs") for record in records])
     trainer.reasoning_rewards = frozenset(stage.reasoning_rewards)
@@ -197,11 +202,12 @@ class RolloutCallback(TrainerCallback):
         table = rollout_rows(self._trainer._logs, self._rows, args.num_generations, args.reward_weights, state.global_step)
         if not table:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         target = self._folder / f"step_{state.global_step:08d}.parquet"
         partial = target.with_suffix(".partial")
-        pq.write_table(pa.Table.from_pylist(table), partial)
-        partial.replace(target)
+        with writing(f"rollouts/{target.name}", self._folder.parent):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(table), partial)
+            partial.replace(target)
         self._shown(state.global_step, "rollouts", table[: 4 * args.num_generations])
 
 

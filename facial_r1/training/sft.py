@@ -14,8 +14,9 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from facial_r1.config.schema import SFT, Job
 from facial_r1.errors import InputError
-from facial_r1.training.arguments import shared_arguments
+from facial_r1.training.arguments import shard_on_cpu, shared_arguments
 from facial_r1.training.checkpoint_weights import ReloadsWeights
+from facial_r1.training.fsdp import check_sharded
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,17 @@ def build_trainer(
         completion_only_loss=True,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return ResumableSFTTrainer(
+    shard_on_cpu(job)
+    trainer = ResumableSFTTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict(rows),
         data_collator=ImageTextCollator(processor, open_image),
         processing_class=processor,
     )
+    # TRL computes the loss from log-probabilities, and can divide it by the tokens of all ranks and passes of a step. transformers
+    # tells it not to for Qwen-VL models, and each rank and pass would weigh the same however many tokens it has: what is learnt
+    # would depend on how the rows of a step are cut up.
+    trainer.model_accepts_loss_kwargs = True
+    check_sharded(job, trainer)
+    return trainer

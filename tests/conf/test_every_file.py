@@ -15,11 +15,12 @@ from tests.command import ROOT
 
 CONF = ROOT / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if "local" not in path.parts)
-EXPECTED = 99
+EXPECTED = 103
 
 # What an option needs to be complete; everything else must validate as it is.
 COMPANIONS = {
     "data/jsonl.yaml": ["data.files=[a.jsonl]"],
+    "data/clips.yaml": ["data.files=[a.jsonl]"],
     "data/source.yaml": ["data.source=raf_db"],
     "data/mix.yaml": ["data.sources={faces: {source: raf_db, root: RAF-DB}}"],
 }

@@ -67,7 +67,7 @@ PLANS: dict[str, Plan] = {
     "facial_r1/iterate": Plan(
         ("data.root={root}", "stage.amounts.sft=10"),
         (
-            r"base, SFT, then 2 round\(s\) of GRPO, synthesis, SFT; 6 test rows after each",
+            r"base, SFT, then 2 rounds of GRPO, synthesis, SFT; 6 test rows after each",
             r"sft: plan: 10 rows, 2 a pass x 2 passes x 8 rank\(s\) = 32 rows a step",
             r"4 prompts x 8 completions = 32 a step .* 6 steps over 27 rows",
             r"synthesis: plan: 27 train rows",

@@ -16,7 +16,6 @@ from facial_r1.report.tables import (
     console,
     leaderboard,
     pipeline_table,
-    sweep_table,
     to_csv,
     to_latex,
     to_markdown,
@@ -114,34 +113,3 @@ def test_the_command_finds_runs_and_shows_a_pipeline_once(
 def test_the_command_refuses_a_folder_without_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "no evaluated run" in capsys.readouterr().err
-
-
-def test_a_sweep_shows_every_job_and_writes_csv(tmp_path: Path) -> None:
-    rows = [
-        {
-            "settings": {"stage.num_generations": "2"},
-            "state": "finished",
-            "seconds": 12.34,
-            "run": "/runs/a",
-            "reason": "",
-            "metrics": {"reward/mean": {"value": 0.5, "low": 0.4, "high": 0.6}, "emotion/accuracy": {"value": 0.7}},
-        },
-        {
-            "settings": {"stage.num_generations": "4", "data.amount": "64"},
-            "state": "failed",
-            "seconds": None,
-            "run": "/runs/b",
-            "reason": "out of [memory]",
-            "metrics": {},
-        },
-    ]
-    stream = io.StringIO()
-    path = sweep_table(rows, tmp_path, stream)
-    shown = stream.getvalue()
-    assert all(
-        part in shown
-        for part in ("stage.num_generations", "0.500 [0.400, 0.600]", "failed", "/runs/b", "out of [memory]", str(path))
-    )
-    written = list(csv.DictReader(path.open()))
-    assert written[0]["reward/mean"] == "0.5" and written[0]["reward/mean_low"] == "0.4" and written[0]["seconds"] == "12.3"
-    assert written[1]["data.amount"] == "64" and written[1]["reward/mean"] == "" and written[1]["reason"] == "out of [memory]"

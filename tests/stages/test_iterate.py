@@ -70,7 +70,7 @@ def test_the_plan_is_printed_step_by_step(face_cache: Path):
                      "stage.amounts.synthesis=8", "debug=dry_run", cache=face_cache)  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     for part in (
-        "2 round(s)",
+        "2 rounds of",
         "sft: plan: 24 rows",
         "grpo: 16 prompts x 8 completions = 128 a step",
         "memory (estimate)",

@@ -31,8 +31,8 @@ LINEAGE: Any = {
 RESOLVED = {
     "model": {"name": "tiny"},
     "data": {"name": "schematic"},
-    "generation": {"api_key": "very-secret"},
-}  # pragma: allowlist secret
+    "generation": {"api_key": "very-secret"},  # pragma: allowlist secret
+}
 DOCUMENTED = [(filled(name), filled(shown)) for name, shown in documented_names().items()]
 LOGGED = [name for name, _ in DOCUMENTED if name not in ("samples/x", "confusion")]  # those are a table and a picture
 SUMMARY = {"metrics": {"au/macro_f1": {"value": 0.8, "low": 0.7, "high": 0.9}}, "failures": {"parse": 0.01}}
