@@ -85,7 +85,9 @@ def _dispatch(argv: list[str]) -> int:
         if item.startswith("study="):
             raise InputError(f"{item} is a sweep: put -m in front, python -m facial_r1 -m {' '.join(overrides)}")
         if item.lstrip("+~").startswith("sweep."):
-            raise InputError(f"{item} is about a sweep: put -m in front of the settings, python -m facial_r1 -m {' '.join(overrides)}")
+            raise InputError(
+                f"{item} is about a sweep: put -m in front of the settings, python -m facial_r1 -m {' '.join(overrides)}"
+            )
     return run_one(overrides, config_dir)
 
 

@@ -717,6 +717,10 @@ class Amounts:
     synthesis: Amount = None
 
 
+PipelineStep = Literal["base", "sft", "grpo", "synthesis"]
+PIPELINE_STEPS: tuple[PipelineStep, ...] = ("base", "sft", "grpo", "synthesis")
+
+
 @dataclass(config=_strict)
 class Pipeline:
     """SFT, GRPO, synthesis, SFT on what was written, evaluation after each."""
@@ -728,7 +732,7 @@ class Pipeline:
     resft: SFT = Field(default_factory=SFT)
     eval: Eval = Field(default_factory=Eval)
     rounds: PositiveInt = 1
-    steps: list[Literal["base", "sft", "grpo", "synthesis"]] = Field(default_factory=lambda: ["base", "sft", "grpo", "synthesis"])
+    steps: list[PipelineStep] = Field(default_factory=lambda: list(PIPELINE_STEPS))
     amounts: Amounts = Field(default_factory=Amounts)
 
     def outline(self) -> str:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from facial_r1 import atomic
+from facial_r1.config.resolved import load_resolved
 from facial_r1.errors import InputError
 from facial_r1.runs import RunDirectory
 from facial_r1.studies.study import Panel, Study
+from facial_r1.sweeps.expand import slug
 
 FILE = "results.csv"
 START = "start"
@@ -87,12 +89,10 @@ def collect(study: Study, runs: Path) -> tuple[list[Row], list[str]]:
     Raises:
         InputError: a run is finished and lacks a metric that the figure shows.
     """
-    from facial_r1.sweeps.expand import slug
-
     rows: list[Row] = []
     missing: list[str] = []
     for point, seed, overrides in study.jobs():
-        run = RunDirectory(runs / slug(overrides))
+        run = _run(runs, overrides, seed)
         if run.state() != "finished":
             missing.append(f"{point.name}, seed {seed}: {run.state() or 'not started'}")
             continue
@@ -101,6 +101,15 @@ def collect(study: Study, runs: Path) -> tuple[list[Row], list[str]]:
             rows += _rows(study, RunDirectory(Path(parent)), START, None, optional=True)
         rows += _rows(study, run, point.name, seed)
     return rows, missing
+
+
+def _run(runs: Path, overrides: Sequence[str], seed: int) -> RunDirectory:
+    """The run directory of a job; a study that was run with `seed=0` alone has no seed in its folders' names."""
+    run = RunDirectory(runs / slug(overrides))
+    alone = RunDirectory(runs / slug(overrides[:-1]))
+    if run.path.is_dir() or not alone.resolved.is_file() or load_resolved(alone.resolved).get("seed") != seed:
+        return run
+    return alone
 
 
 def _rows(study: Study, run: RunDirectory, point: str, seed: int | None, optional: bool = False) -> list[Row]:

@@ -135,3 +135,13 @@ def test_the_command_without_runs_and_results_says_what_to_run(tmp_path, capsys)
     study(tmp_path)
     assert main([str(tmp_path)]) == 2
     assert f"python -m facial_r1 -m study={tmp_path}" in capsys.readouterr().err
+
+
+def test_a_study_of_one_seed_has_no_seed_in_its_folders(tmp_path):
+    found = study(tmp_path, seeds=[0, 1], vary={"stage.num_generations": [2]}, figure={"x_label": "G", "panels": [PANELS[0]]})
+    run = tmp_path / "runs" / slug(found.jobs()[1][2][:-1])
+    finish(run, 0.2, [])
+    (run / "resolved.yaml").write_text("seed: 1\n")
+    rows, missing = collect(found, tmp_path / "runs")
+    assert [row.seed for row in rows] == [1]
+    assert missing == ["2, seed 0: not started"]
