@@ -59,3 +59,18 @@ def listening() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def is_behind(error: BaseException) -> bool:
+    """Whether Ctrl-C is what an error goes back to: a library that is interrupted may fail while it cleans up, and says that."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        here = waiting.pop()
+        if here is None or id(here) in seen:
+            continue
+        if isinstance(here, KeyboardInterrupt):
+            return True
+        seen.add(id(here))
+        waiting += [here.__cause__, here.__context__]
+    return False

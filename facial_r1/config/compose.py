@@ -20,6 +20,7 @@ from facial_r1.config.resolved import plain
 from facial_r1.config.suggest import did_you_mean
 from facial_r1.config.validation import known_keys
 from facial_r1.errors import InputError
+from facial_r1.interruption import is_behind
 
 
 def version_base() -> str | None:
@@ -51,6 +52,8 @@ def compose_tree(overrides: Sequence[str], config_dir: str | None = None, *, wit
         with initialize_config_dir(**arguments):
             return compose("config", overrides=found, return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
+        if is_behind(error):
+            raise KeyboardInterrupt from None
         raise InputError(explain(error, overrides)) from None
 
 

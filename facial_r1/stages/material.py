@@ -183,7 +183,9 @@ def load_model(context: Context, *, train: bool, source: str | None = None) -> L
     if train and context.job.model.lora.enabled:
         import torch
 
-        torch.manual_seed(context.job.seed)  # fresh adapters: the same on every rank (FSDP2 takes each rank's own part), and by the seed
+        torch.manual_seed(
+            context.job.seed
+        )  # fresh adapters: the same on every rank (FSDP2 takes each rank's own part), and by the seed
     model, processor = models.load(
         context.job.model,
         found,

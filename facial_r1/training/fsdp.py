@@ -53,7 +53,9 @@ def check_sharded(job: Job, trainer: Any) -> None:
     wanted, found = job.launch.distributed, trainer.accelerator
     engaged = {"zero2": trainer.is_deepspeed_enabled, "zero3": trainer.is_deepspeed_enabled, "fsdp2": found.is_fsdp2}
     if not engaged.get(wanted, True):
-        raise RuntimeError(f"launch.distributed={wanted}: accelerate chose {found.distributed_type.value} and would not shard the model")
+        raise RuntimeError(
+            f"launch.distributed={wanted}: accelerate chose {found.distributed_type.value} and would not shard the model"
+        )
     _log.info("%d rank(s), %s: %s", found.num_processes, wanted, found.distributed_type.value)
 
 

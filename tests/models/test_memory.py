@@ -68,7 +68,9 @@ def parts(*overrides: str) -> dict[str, float]:
     found = job("stage=sft", "launch=torchrun", *overrides)
     shape = memory.shape_of(found, "Qwen/Qwen2.5-VL-7B-Instruct")
     assert shape is not None
-    return {name: size / memory.GIB for name, size in memory.training_memory(found, shape, found.launch.world, 1000).parts.items()}
+    return {
+        name: size / memory.GIB for name, size in memory.training_memory(found, shape, found.launch.world, 1000).parts.items()
+    }
 
 
 def test_every_way_to_share_the_work_holds_what_it_says():
@@ -93,7 +95,8 @@ def test_nodes_count_as_ranks():
 
 
 @pytest.mark.parametrize(
-    ("kind", "gone"), [("zero2", ["optimizer"]), ("zero3", ["optimizer", "weights"]), ("fsdp2", ["optimizer", "weights", "gradients"])]
+    ("kind", "gone"),
+    [("zero2", ["optimizer"]), ("zero3", ["optimizer", "weights"]), ("fsdp2", ["optimizer", "weights", "gradients"])],
 )
 def test_what_is_offloaded_is_in_the_host(kind: str, gone: list[str]):
     found = parts("launch.processes=8", f"launch.distributed={kind}", "launch.offload=true")
