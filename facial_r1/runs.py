@@ -185,7 +185,9 @@ def create(run: RunDirectory, resolved_yaml: str, stage: str, parent: Path | Non
         "chain": chain,
         "version": {"package": facial_r1.__version__, "git": git_version()},
     }
-    if run.path.is_dir() and any(child.name != run.resolved.name for child in run.path.iterdir()):
+    if run.path.is_dir() and any(not _ours(child, run) for child in run.path.iterdir()):
+        if run.resolved.is_file() and run.status_file.is_file():  # another node has made it since we looked
+            return False
         raise InputError(f"{run.path} exists and is no run directory: choose another run_dir=")
     try:
         run.path.mkdir(parents=True, exist_ok=True)
@@ -195,6 +197,11 @@ def create(run: RunDirectory, resolved_yaml: str, stage: str, parent: Path | Non
         raise InputError(
             f"cannot write {run.path}: {error.strerror or error}. Choose another place with output_root=<folder> or run_dir=<folder>"
         ) from None
+
+
+def _ours(child: Path, run: RunDirectory) -> bool:
+    """Whether a file is one that making a run directory leaves, finished or (hidden) half-written, maybe by another node just now."""
+    return child.name in (run.resolved.name, run.status_file.name) or child.name.startswith(".")
 
 
 def remove_if_unused(run: RunDirectory) -> None:

@@ -75,8 +75,11 @@ def run(path: str | Path, console: TextIO | None = None) -> int:
         if is_full(error):
             return here.out_of_space(error)
         _log.error("%s", traceback.format_exc())
-        if stop.number is not None and here.ranks > 1 and _peer_is_gone(error):
-            return here.interrupted(stop.number)  # the others have stopped already
+        if here.ranks > 1 and _peer_is_gone(error):
+            if stop.number is not None:
+                return here.interrupted(stop.number)  # the others have stopped already
+            if here.another_failed(stop):
+                return 1
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         log = folder.logs / f"rank{here.number}.log"
         return here.fail("failed", reason, 1, f"failed: {reason} (traceback in {log})")
@@ -104,6 +107,15 @@ class _Rank:
             self.say(text)
             self._write(state, reason, code)
         return code
+
+    def another_failed(self, stop: StopRequest, patience: float = 5.0) -> bool:
+        """Wait for the rank that is gone to have said why, or for the agent to end this one, which then says it."""
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            if first_failure(self.folder.logs) is not None or stop.number is not None:
+                return True
+            time.sleep(0.05)
+        return False
 
     def interrupted(self, number: int) -> int:
         if self.number == 0 and (self.ranks == 1 or first_failure(self.folder.logs) is None):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.command import SMALL
 from tests.launch.harness import Zygote
+from tests.launch.runs import Straight
 
 FITTED = [
     *SMALL, "stage.epochs=6", "stage.per_device_batch_size=8", "stage.evaluate=false",
@@ -30,3 +31,9 @@ def fitted(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = zygote.run("stage=sft", *FITTED, f"run_dir={run}")
     assert done.code == 0, done.err
     return run
+
+
+@pytest.fixture(scope="session")
+def straight(zygote: Zygote, fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    """Short runs of the stages that nobody interrupts."""
+    return Straight(zygote, fitted, tmp_path_factory.mktemp("straight"))

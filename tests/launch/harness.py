@@ -1,6 +1,6 @@
 """Runs of the application that are cut off at any moment, and what must be true of them afterwards.
 
-`FACIAL_R1_KILLS` is how often each harness test cuts (default 3), `FACIAL_R1_SEED` where its moments come from; both are in the
+`FACIAL_R1_KILLS` is how often each harness test cuts (default 2), `FACIAL_R1_SEED` where its moments come from; both are in the
 message of a failure.
 """
 
@@ -25,7 +25,7 @@ from facial_r1.runs import RunDirectory
 from facial_r1.tracking.jsonl import read_metrics
 from tests.command import ROOT, environment
 
-KILLS = int(os.environ.get("FACIAL_R1_KILLS", "3"))
+KILLS = int(os.environ.get("FACIAL_R1_KILLS", "2"))
 SEED = int(os.environ.get("FACIAL_R1_SEED", "20"))
 #: Seconds after which nothing of a stopped run may be left.
 LEFT = 15.0

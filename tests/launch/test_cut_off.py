@@ -6,23 +6,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.launch.harness import KILLS, SEED, Zygote, moments
+from tests.launch.harness import KILLS, SEED, moments
 from tests.launch.runs import STAGES, Straight
 
 
-@pytest.fixture(scope="module")
-def straight(zygote: Zygote, fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
-    return Straight(zygote, fitted, tmp_path_factory.mktemp("straight"))
-
-
-def schedule(straight: Straight, salt: str) -> list[tuple[str, float]]:
+def schedule(straight: Straight, salt: str, stages: Sequence[str]) -> list[tuple[str, float]]:
     """Stages in turn, each cut at moments spread over the length of its run."""
     plan = []
-    for place, stage in enumerate(STAGES):
+    for place, stage in enumerate(stages):
         count = len(range(place, KILLS, len(STAGES)))
         plan.append([(stage, after) for after in moments(count, straight.seconds(stage), f"{salt} {stage}")] if count else [])
     return [plan[index % len(STAGES)][index // len(STAGES)] for index in range(KILLS)]
@@ -30,7 +26,7 @@ def schedule(straight: Straight, salt: str) -> list[tuple[str, float]]:
 
 @pytest.mark.slow
 def test_a_signal_at_any_moment(straight: Straight, tmp_path: Path):
-    for index, (stage, after) in enumerate(schedule(straight, "signal")):
+    for index, (stage, after) in enumerate(schedule(straight, "signal", STAGES)):
         number = (signal.SIGTERM, signal.SIGINT)[(index + index // len(STAGES)) % 2]
         where = (
             f"{stage} after {after:.2f} s of {straight.seconds(stage):.2f}, {number.name} (FACIAL_R1_SEED={SEED}, cut {index})"
@@ -48,7 +44,7 @@ def test_a_signal_at_any_moment(straight: Straight, tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_kill_at_any_moment(straight: Straight, tmp_path: Path):
-    for index, (stage, after) in enumerate(schedule(straight, "kill")):
+    for index, (stage, after) in enumerate(schedule(straight, "kill", STAGES[::-1])):
         where = f"{stage} after {after:.2f} s of {straight.seconds(stage):.2f} (FACIAL_R1_SEED={SEED}, cut {index})"
         print(where, end=": ")
         try:

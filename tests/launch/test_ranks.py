@@ -27,8 +27,10 @@ from tests.launch.harness import Zygote, artefacts
 pytestmark = pytest.mark.slow
 
 SHARDED = ("zero2", "zero3", "fsdp2")
+#: ZeRO-2 differs from ZeRO-3 in what both stages have in common, so one of them is enough.
+PAIRS = [("sft", kind) for kind in SHARDED] + [("grpo", "zero3"), ("grpo", "fsdp2")]
 #: Runs that go on from a checkpoint of another one; from the last step only the model is left to be saved.
-AGAIN = ("sft-zero3@2", "sft-fsdp2@2", "sft-fsdp2@3", "grpo-fsdp2@1")
+AGAIN = ("sft-zero3@2", "sft-fsdp2@3", "grpo-fsdp2@1")
 LINES = {
     "sft": [
         "stage=sft", "stage.max_steps=3", "stage.save_steps=1", "stage.keep_checkpoints=3", "stage.eval_rows=5", "stage.max_new_tokens=24",
@@ -66,7 +68,7 @@ def made(run: Path, *overrides: str) -> Job:
 def two(fitted: Path, face_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every stage on two ranks, SFT and GRPO with every way to share the work, in one start of the ranks."""
     folder = tmp_path_factory.mktemp("two")
-    names = [f"{stage}-ddp" for stage in LINES] + [f"{stage}-{kind}" for kind in SHARDED for stage in ("sft", "grpo")] + [*AGAIN]
+    names = [f"{stage}-ddp" for stage in LINES] + [f"{stage}-{kind}" for stage, kind in PAIRS] + [*AGAIN]
     places = [folder / name for name in names]
     for place in places:
         stage, kind = place.name.split("@")[0].split("-")
@@ -145,8 +147,7 @@ def test_sft_on_two_ranks_learns_what_one_rank_learns(one: Path, two: Path):
     assert left["summary"]["rows"] == right["summary"]["rows"] == 5
 
 
-@pytest.mark.parametrize("stage", ["sft", "grpo"])
-@pytest.mark.parametrize("kind", SHARDED)
+@pytest.mark.parametrize(("stage", "kind"), PAIRS)
 def test_sharding_changes_where_numbers_lie_and_not_what_they_are(stage: str, kind: str, two: Path):
     left, right = finished(two / f"{stage}-ddp"), finished(two / f"{stage}-{kind}")
     same_numbers(left, right, 2e-3)
