@@ -6,10 +6,12 @@ file systems pass them between machines. So there is no stale lock to clear away
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from pathlib import Path
 from facial_r1.errors import Busy, InputError
 
 _POLL_SECONDS = 0.5
+#: A file system without locks: NFS without its lock service, Lustre without `flock`.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def held(path: Path, *, busy: str | None = None) -> Iterator[None]:
             f"cannot write {path.parent}: {error.strerror}. Choose another place with output_root=<folder>"
         ) from None
     try:
-        while not _taken(handle):
+        while not _taken(handle, path):
             if busy is not None:
                 raise Busy(busy.replace("{owner}", _owner(handle)))
             time.sleep(_POLL_SECONDS)
@@ -51,11 +55,15 @@ def held(path: Path, *, busy: str | None = None) -> Iterator[None]:
         os.close(handle)
 
 
-def _taken(handle: int) -> bool:
+def _taken(handle: int, path: Path) -> bool:
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        print(f"facial_r1: the file system of {path} has no locks; start nothing twice there", file=sys.stderr, flush=True)
     return True
 
 

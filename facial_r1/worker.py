@@ -16,13 +16,14 @@ from typing import Any, TextIO
 
 from facial_r1 import atomic
 from facial_r1.config.resolved import load_resolved
-from facial_r1.config.schema import Eval, Job, Prepare
+from facial_r1.config.schema import Eval, Job, Prepare, Synthesis
 from facial_r1.config.validation import validate
 from facial_r1.disk import DiskFull, is_full
 from facial_r1.errors import Busy, InputError
 from facial_r1.interruption import Interrupted, StopRequest, listening
+from facial_r1.launch.environment import AGENT
 from facial_r1.launch.ownership import claim, refuse_if_busy
-from facial_r1.launch.rank import console_of, die_with_launcher, failed_first, first_failure
+from facial_r1.launch.rank import console_of, die_with, failed_first, first_failure
 from facial_r1.runs import RunDirectory, build_report, directory_for, now, write_card
 
 _log = logging.getLogger("facial_r1")
@@ -46,7 +47,7 @@ def run(path: str | Path, console: TextIO | None = None) -> int:
     here = _Rank(folder, int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")), console or sys.stderr)
     log_file = _open_log(folder, here.number)
     began = time.time()
-    fresh = folder.state() in ("", "created")
+    fresh = not folder.status().get("started")
     stop = StopRequest()
     try:
         job = validate(load_resolved(folder.resolved))
@@ -65,7 +66,8 @@ def run(path: str | Path, console: TextIO | None = None) -> int:
             print(script(directory_for(load_resolved(folder.resolved)), job), flush=True)
         return 0
     except Busy as error:
-        here.say(str(error))
+        if here.ranks == 1 or failed_first(folder.logs, here.number, str(error)):
+            here.say(str(error))
         return 2
     except InputError as error:
         return here.fail("refused" if fresh else "failed", str(error).splitlines()[0], 2, str(error))
@@ -196,8 +198,9 @@ def quiet_libraries(job: Job) -> None:
 
 
 def needs_model(job: Job) -> bool:
-    """Whether the job loads weights; preparing data and scoring answers that are there already do without torch."""
-    return not isinstance(job.stage, Prepare) and not (isinstance(job.stage, Eval) and job.stage.predictions)
+    """Whether the job loads weights. Preparing data, scoring answers that are there already, and asking a server do without torch."""
+    asks_a_server = isinstance(job.stage, (Eval, Synthesis)) and job.generation.name == "openai" and job.launch.world == 1
+    return not (asks_a_server or isinstance(job.stage, Prepare) or (isinstance(job.stage, Eval) and job.stage.predictions))
 
 
 def _open_log(folder: RunDirectory, rank: int) -> logging.Handler:
@@ -237,12 +240,12 @@ def _leave_process_group() -> None:
 
 
 def _as_rank(path: str) -> int:
-    """Run as a rank of torchrun. Ends that are told elsewhere (status.json, one line) are no failures to the agent, which
-    would end the other ranks."""
-    die_with_launcher()
+    """Run as a rank of torchrun. An interruption is no failure to the agent, which would end the other ranks before their
+    checkpoint; what is wrong with the input is one, so that none of them waits for a rank that is gone."""
+    die_with(AGENT)
     console = console_of(RunDirectory(Path(path)).logs / f"rank{os.environ['RANK']}.log", int(os.environ["RANK"]))
     code = run(path, console)
-    return code if code == 1 else 0
+    return code if code in (1, 2) else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from facial_r1 import app
 from tests.command import ROOT, SMALL, environment, facial_r1, run_directory
 from tests.generation.fake_server import serving
 
@@ -60,23 +61,23 @@ def test_a_finished_run_holds_no_secret(tmp_path, face_cache, planted):
     assert "${oc.env:PLANTED_ENTITY}" in (run / "resolved.yaml").read_text()
 
 
-def test_a_failed_run_holds_no_secret(tmp_path, face_cache, planted):
+def test_a_failed_run_holds_no_secret(tmp_path, face_cache, planted, monkeypatch, capfd):
+    """In this process: nothing of a failure depends on how the application was started."""
+    for name, value in {**planted, "FACIAL_R1_CACHE": str(face_cache)}.items():
+        monkeypatch.setenv(name, value)
     with serving(lambda body, asked: (401, {}, b'{"error": {"message": "bad key"}}'), lambda body, index: "") as server:
-        done = facial_r1(
-            "stage=eval", *SMALL, "data.test_amount=8", "generation=openai", f"generation.base_url={server.url}",
-            "generation.model=fake", "generation.api_key_env=OPENAI_API_KEY", "generation.cache=false", "generation.retries=0",
-            "run_name=${oc.env:PLANTED_ENTITY,x}", f"run_dir={tmp_path / 'run'}", cache=face_cache, env=planted,
+        code = app.main(
+            [
+                "stage=eval", *SMALL, "data.test_amount=8", "generation=openai", f"generation.base_url={server.url}",
+                "generation.model=fake", "generation.api_key_env=OPENAI_API_KEY", "generation.cache=false", "generation.retries=0",
+                "run_name=${oc.env:PLANTED_ENTITY,x}", f"run_dir={tmp_path / 'run'}",
+            ]
         )  # fmt: skip
-    assert done.returncode != 0
-    assert KEY not in done.stdout + done.stderr
+        assert any(KEY in str(headers) for _, headers, _ in server.seen), "the key never reached the server, so nothing was tried"
+    said = capfd.readouterr()
+    assert code != 0
+    assert KEY not in said.out + said.err
     assert not places(tmp_path), places(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def scan() -> list[str]:
-    """The scan of `make lint`, for any file."""
-    pytest.importorskip("detect_secrets", reason="detect-secrets is not installed (pip install 'facial_r1[dev]')")
-    return [sys.executable, "-m", "detect_secrets.pre_commit_hook", *options()]
 
 
 def options() -> list[str]:
@@ -85,17 +86,19 @@ def options() -> list[str]:
     return line.split("detect-secrets-hook", 1)[1].split()
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "wandb_api_key = '" + "5f" * 20 + "'",
-        "HF_TOKEN=hf_" + "aB3dE5fG7h" * 3,
-        "url: https://me:" + "swordfish9@example.org/",
-        "-----BEGIN RSA " + "PRIVATE KEY-----",
-    ],
-)
-def test_lint_finds_a_planted_secret(tmp_path, scan, line):
-    file = tmp_path / "settings.env"
-    file.write_text(line + "\n")
-    done = subprocess.run([*scan, str(file)], cwd=ROOT, capture_output=True, text=True, env=environment(), check=False)
-    assert done.returncode == 1, done.stdout + done.stderr
+def test_lint_finds_every_planted_secret(tmp_path):
+    """The scan of `make lint`, over one file for each kind of secret."""
+    pytest.importorskip("detect_secrets", reason="detect-secrets is not installed (pip install 'facial_r1[dev]')")
+    lines = {
+        "key": "wandb_api_key = '" + "5f" * 20 + "'",
+        "token": "HF_TOKEN=hf_" + "aB3dE5fG7h" * 3,
+        "address": "url: https://me:" + "swordfish9@example.org/",
+        "certificate": "-----BEGIN RSA " + "PRIVATE KEY-----",
+    }
+    files = [tmp_path / f"{name}.env" for name in lines]
+    for file, line in zip(files, lines.values(), strict=True):
+        file.write_text(line + "\n")
+    scan = [sys.executable, "-m", "detect_secrets.pre_commit_hook", *options()]
+    done = subprocess.run([*scan, *map(str, files)], cwd=ROOT, capture_output=True, text=True, env=environment(), check=False)
+    missed = [file.name for file in files if file.name not in done.stdout + done.stderr]
+    assert done.returncode == 1 and not missed, f"not found: {missed}\n{done.stdout}{done.stderr}"

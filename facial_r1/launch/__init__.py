@@ -29,5 +29,7 @@ def launch(run: RunDirectory, job: Job) -> int:
         print(f"facial_r1: {error}", file=sys.stderr, flush=True)
         return 2
     from facial_r1 import worker
+    from facial_r1.launch.environment import drop_inherited
 
+    drop_inherited()  # a RANK that was left in the shell would make this process a rank that leaves the writing to another
     return worker.run(run.path)

@@ -58,7 +58,7 @@ def environment(job: Job, base: dict[str, str] | None = None) -> dict[str, str]:
     env = {
         name: value
         for name, value in (os.environ if base is None else base).items()
-        if name not in INHERITED and not name.startswith(PREFIXES)
+        if name not in INHERITED and not name.startswith(PREFIXES) and name != AGENT
     }
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // job.launch.processes)))
     env.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -69,5 +69,12 @@ def environment(job: Job, base: dict[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-#: Process id of the application that started the ranks; they end when it is gone.
+def drop_inherited() -> None:
+    """Forget what a foreign launcher has left in this process's environment: the job that follows is all of its group."""
+    for name in [name for name in os.environ if name in INHERITED or name.startswith(PREFIXES)]:
+        del os.environ[name]
+
+
+#: Process id of the application that starts the agent, and of the agent that starts the ranks; each ends when its parent is gone.
 LAUNCHER = "FACIAL_R1_LAUNCHER"
+AGENT = "FACIAL_R1_AGENT"

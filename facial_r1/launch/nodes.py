@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +45,7 @@ class Node:
     def options(self, run: RunDirectory, job: Job) -> list[str]:
         """Options of torchrun that bring the machines together. Every job of a machine finds a port of its own."""
         if self.count == 1:
-            return ["--standalone"]
+            return ["--standalone", "--local-addr=localhost"]  # not the host's name, which may lead nowhere (laptops, containers)
         wait = round(job.launch.join_seconds)
         return [
             f"--nnodes={self.count}",
@@ -83,9 +85,11 @@ def is_here(host: str) -> bool:
     if host in ("localhost", socket.gethostname(), socket.getfqdn()):
         return True
     try:
-        wanted = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+        wanted = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)}
     except OSError:
         return False
+    if any(ipaddress.ip_address(address).is_loopback for address in wanted):
+        return True  # the whole of 127.0.0.0/8: Debian gives a machine's own name 127.0.1.1, which no interface has
     import psutil
 
     own = {address.address.partition("%")[0] for found in psutil.net_if_addrs().values() for address in found}
@@ -111,14 +115,14 @@ def announce(run: RunDirectory, job: Job) -> None:
     )
 
 
-def await_announcement(run: RunDirectory, node: Node, seconds: float) -> None:
-    """Another node: wait until node 0 has started in the same run directory.
+def await_announcement(run: RunDirectory, node: Node, seconds: float, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Another node: wait until node 0 has started in the same run directory, or until `stopped` says that this one is to end.
 
     Raises:
         InputError: it has not after `seconds`.
     """
     end = time.monotonic() + seconds
-    while not (run.logs / ANNOUNCEMENT).is_file():
+    while not (run.logs / ANNOUNCEMENT).is_file() and not stopped():
         if time.monotonic() > end:
             raise InputError(
                 f"node {node.rank} waited {seconds:g} s (launch.join_seconds) for node 0 ({node.endpoint}) in {run.path}. Start the "

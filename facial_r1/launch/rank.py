@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from facial_r1.launch.environment import LAUNCHER
-
 _PR_SET_PDEATHSIG = 1
 #: In `logs/`: rank, host and reason of the rank that failed first. The launcher takes it away before it starts the ranks.
 FIRST_FAILURE = "first_failure.json"
@@ -25,12 +23,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def die_with_launcher() -> None:
-    """As `die_with_parent`, and end at once when the application that started the ranks is gone already."""
+def die_with(variable: str) -> None:
+    """As `die_with_parent`, and end at once when the parent, whose process id an environment variable holds, is gone already."""
     die_with_parent()
-    launcher = os.environ.get(LAUNCHER, "")
-    if launcher.isdigit() and not Path("/proc", launcher).exists() and Path("/proc/self").exists():
-        os._exit(1)  # killed between starting the agent and now: the kernel's signal was sent before it was asked for
+    parent = os.environ.get(variable, "")
+    if parent.isdigit() and os.getppid() != int(parent):
+        os._exit(1)  # killed between starting this process and now: the kernel's signal was sent before it was asked for
 
 
 def console_of(log: Path, rank: int) -> TextIO:

@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facial_r1.errors import InputError
+from facial_r1.errors import Busy, InputError
 from facial_r1.launch.nodes import Node
+from facial_r1.launch.ownership import refuse_if_busy
 
 if TYPE_CHECKING:
     from facial_r1.config.schema import Job
@@ -44,8 +45,14 @@ class Task:
         from facial_r1.runs import RunDirectory
 
         run = RunDirectory(Path(self.run_directory))
-        job = validate(load_resolved(run.resolved))
-        code = launch_ranks(run, job, node_of(job))
+        try:
+            job = validate(load_resolved(run.resolved))
+            code = launch_ranks(run, job, node_of(job))
+        except InputError as error:
+            _say(str(error))
+            if not isinstance(error, Busy):
+                run.update_status(state="failed", reason=str(error).splitlines()[0], exit_code=2)
+            raise SystemExit(2) from None
         if code == 128 + signal.SIGUSR1 and job.launch.requeue:
             os.kill(os.getpid(), signal.SIGUSR1)  # submitit's handler is in place again: it asks for `checkpoint` and requeues
             time.sleep(30)  # of several nodes, the first one ends the job
@@ -67,13 +74,14 @@ def submit(run: RunDirectory, job: Job) -> int:
         0 once it is submitted; with `launch.wait` its exit code.
 
     Raises:
-        InputError: submitit is not installed, or there is no Slurm here.
+        InputError: submitit is not installed, there is no Slurm here, or it refuses the job.
     """
     submitit = _submitit()
     known = run.status().get("slurm") or {}
     found = _known(submitit, run, known) if known.get("executor") == job.launch.executor else None
     if found is None or _state(found) not in _ALIVE:
-        found = _executor(submitit, run, job).submit(Task(str(run.path)))
+        refuse_if_busy(run)
+        found = _submitted(_executor(submitit, run, job), Task(str(run.path)))
         known = {"job_id": found.job_id, "executor": job.launch.executor, "logs": str(logs_of(run))}
         run.update_status(
             slurm=known, **({} if run.state() == "created" else {"state": "created", "reason": None, "exit_code": None})
@@ -200,10 +208,42 @@ def _executor(submitit: Any, run: RunDirectory, job: Job) -> Any:
     return executor
 
 
+def _submitted(executor: Any, task: Task) -> Any:
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        return executor.submit(task)
+    except (FailedJobError, FailedSubmissionError) as error:
+        said = [line for line in str(error).splitlines() if "sbatch:" in line or "error:" in line] or str(error).splitlines()
+        raise InputError(
+            f"launch=slurm: Slurm refuses the job: {said[-1].strip()}. The keys are launch.partition, account, qos, constraint, "
+            "time_minutes, mem; debug.dry_run=true prints the batch script"
+        ) from None
+
+
+class _Here:
+    """A job of the local executor that an earlier command has started: the process that watches over it."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+
+    @property
+    def state(self) -> str:
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(int(self.job_id))
+            if process.status() != psutil.STATUS_ZOMBIE and "submitit" in " ".join(process.cmdline()):
+                return "RUNNING"
+        return "ENDED"
+
+
 def _known(submitit: Any, run: RunDirectory, known: dict[str, Any]) -> Any:
     """The job that this run was submitted as; None where this process cannot look it up."""
-    if known.get("executor") != "slurm" or not known.get("job_id"):
+    if not known.get("job_id"):
         return None
+    if known.get("executor") == "local":
+        return _Here(str(known["job_id"]))
     with contextlib.suppress(RuntimeError, OSError):
         return submitit.SlurmJob(folder=logs_of(run), job_id=str(known["job_id"]), tasks=[0])
     return None

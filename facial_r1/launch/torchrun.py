@@ -18,7 +18,7 @@ from facial_r1.launch import nodes
 from facial_r1.launch.agent import NOT_MET
 from facial_r1.launch.environment import environment
 from facial_r1.launch.nodes import Node
-from facial_r1.launch.ownership import refuse_if_busy
+from facial_r1.launch.ownership import claim, refuse_if_busy
 from facial_r1.launch.rank import FIRST_FAILURE, die_with_parent, first_failure
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from facial_r1.runs import RunDirectory
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+#: Seconds that a network file system may take to show one node what another has written.
+_SEEN = 60.0
 
 
 def command(run: RunDirectory, job: Job, node: Node | None = None) -> list[str]:
@@ -50,12 +52,14 @@ def launch_ranks(run: RunDirectory, job: Job, node: Node | None = None) -> int:
             refuse_if_busy(run)
             run.logs.mkdir(parents=True, exist_ok=True)
             (run.logs / FIRST_FAILURE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a full disk; the ranks say so
+                claim(run)  # now, not when the ranks have started: the same command a second later is refused
             if node.count > 1:
                 nodes.announce(run, job)
         else:
-            nodes.await_announcement(run, node, job.launch.join_seconds)
+            nodes.await_announcement(run, node, job.launch.join_seconds, lambda: bool(relay.received))
         if relay.received:
-            return _interrupted(run, relay.received[0], node)
+            return _interrupted(run, relay.received, node)
         relay.start(command(run, job, node), environment(job))
         try:
             code = relay.wait(job.launch.grace_seconds)
@@ -95,8 +99,8 @@ class Relay:
                 self._pass_on()  # ranks that were not there yet when the signal came
                 if self.received and deadline is None:
                     deadline = time.monotonic() + grace
-                if deadline is not None and time.monotonic() > deadline:
-                    self.kill()
+                if deadline is not None and (time.monotonic() > deadline or not self._ranks()):
+                    self.kill()  # the time is up, or nothing has begun yet
             return child.wait()
         finally:
             self.kill()
@@ -152,10 +156,16 @@ def _relay() -> Iterator[Relay]:
 def _outcome(run: RunDirectory, code: int, received: list[int], node: Node) -> int:
     """The job's exit code: the ranks' own verdict in status.json where there is one, else the launcher's."""
     status = run.status()
+    end = time.monotonic() + (0.0 if node.first or code or received else _SEEN)
+    while status.get("state") in ("created", "running") and time.monotonic() < end:
+        time.sleep(0.5)
+        status = run.status()
     if status.get("state") == "finished":
         return 0
+    if status.get("state") in ("failed", "refused") and status.get("exit_code"):
+        return int(status["exit_code"])  # said by a rank of this start: `claim` has cleared what an earlier one said
     if received:
-        return _interrupted(run, received[0], node)
+        return _interrupted(run, received, node)
     if code == NOT_MET and not first_failure(run.logs):
         print(
             f"facial_r1: the {node.count} nodes did not meet at {node.endpoint} within launch.join_seconds: "
@@ -165,8 +175,6 @@ def _outcome(run: RunDirectory, code: int, received: list[int], node: Node) -> i
         return 2
     if code == 0 and status.get("state") == "interrupted" and status.get("exit_code"):
         return int(status["exit_code"])  # the ranks themselves were signalled, as a batch system does
-    if status.get("exit_code") and status.get("state") != "interrupted":
-        return int(status["exit_code"])
     if node.first and status.get("state") in ("created", "running", "interrupted"):  # a rank fell over without a word
         said = first_failure(run.logs) or {}
         reason = said.get("reason") or f"the ranks ended with code {code}"
@@ -175,7 +183,9 @@ def _outcome(run: RunDirectory, code: int, received: list[int], node: Node) -> i
     return 1
 
 
-def _interrupted(run: RunDirectory, number: int, node: Node) -> int:
+def _interrupted(run: RunDirectory, received: list[int], node: Node) -> int:
+    """Write down which signal it was. Slurm's warning counts most: on preemption it comes together with SIGTERM."""
+    number = signal.SIGUSR1 if signal.SIGUSR1 in received else received[0]
     if node.first:
         with contextlib.suppress(OSError):
             run.update_status(state="interrupted", reason=signal.Signals(number).name, exit_code=128 + number)

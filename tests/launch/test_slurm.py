@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -14,7 +17,7 @@ from facial_r1.config.resolved import plain
 from facial_r1.config.schema import Job
 from facial_r1.config.validation import validate
 from facial_r1.errors import InputError
-from facial_r1.launch import slurm
+from facial_r1.launch import launch, slurm
 from facial_r1.runs import RunDirectory
 from tests.command import SMALL
 from tests.launch.harness import Zygote, with_token
@@ -74,6 +77,65 @@ def test_the_first_host_and_the_job_number_make_the_rendezvous(monkeypatch: pyte
         monkeypatch.setenv(name, value)
     node = slurm.node_of(job("launch.nodes=2"))
     assert (node.rank, node.count, node.endpoint) == (1, 2, "gpu01:23456")
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Commands of a make-believe Slurm: name -> lines of shell."""
+    pytest.importorskip("submitit", reason="launch=slurm needs submitit: pip install 'facial-r1[slurm]'")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def command(name: str, lines: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (folder / name).chmod(0o755)
+
+    command("srun", "exit 0")
+    return command
+
+
+def test_a_job_that_is_queued_is_not_submitted_twice_and_one_that_has_ended_is(cluster, tmp_path: Path, capsys):
+    run = RunDirectory(tmp_path / "run")
+    run.update_status(state="created")
+    cluster("sbatch", f"echo once >> {tmp_path}/submitted; echo Submitted batch job $(wc -l < {tmp_path}/submitted)")
+    cluster("sacct", "exit 1")
+    for answer, submitted in (("", 1), ("echo PENDING", 1), ("echo RUNNING", 1), ("exit 1", 2)):
+        cluster("squeue", answer)
+        assert slurm.submit(run, job()) == 0
+        assert len((tmp_path / "submitted").read_text().splitlines()) == submitted, answer
+    assert run.status()["slurm"]["job_id"] == "2"
+    assert "job 1 is pending already" in capsys.readouterr().err
+
+
+def test_a_job_that_slurm_refuses_is_told_in_its_words_and_leaves_nothing(cluster, tmp_path: Path, capsys):
+    cluster("sbatch", "echo 'sbatch: error: invalid partition specified: gpuu' >&2; exit 1")
+    run = RunDirectory(tmp_path / "run")
+    run.update_status(state="created")
+    assert launch(run, job("launch.partition=gpuu")) == 2
+    said = capsys.readouterr().err
+    assert "invalid partition specified: gpuu" in said and "launch.partition" in said and "Traceback" not in said
+
+
+def test_a_local_job_that_is_at_work_is_not_started_twice(tmp_path: Path, capsys, monkeypatch):
+    pytest.importorskip("submitit", reason="launch=slurm needs submitit: pip install 'facial-r1[slurm]'")
+    monkeypatch.setattr(slurm, "_executor", None)
+    run = RunDirectory(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()", "submitit"], stdin=subprocess.PIPE) as working:
+        run.update_status(state="running", slurm={"job_id": str(working.pid), "executor": "local"})
+        assert slurm.submit(run, job("launch.executor=local")) == 0
+        working.kill()
+    assert f"job {working.pid} is running already" in capsys.readouterr().err
+    assert run.state() == "running"
+
+
+def test_a_task_that_cannot_start_its_ranks_leaves_no_run_that_looks_queued(tmp_path: Path):
+    run = RunDirectory(tmp_path / "run")
+    run.update_status(state="created")
+    run.resolved.write_text("stage: {name: sft}\n")
+    with pytest.raises(SystemExit, match="2"):
+        slurm.Task(str(run.path))()
+    assert (run.state(), run.status()["exit_code"]) == ("failed", 2)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ def job(*overrides: str):
 
 def test_the_ranks_run_the_worker_only():
     line = command(RunDirectory(Path("/runs/x")), job("launch.processes=2"))
-    assert line[1:] == ["-m", "facial_r1.launch.agent", "/runs/x", "--standalone", "--nproc-per-node=2"]
+    assert line[1:] == ["-m", "facial_r1.launch.agent", "/runs/x", "--standalone", "--local-addr=localhost", "--nproc-per-node=2"]
 
 
 @pytest.mark.parametrize(
@@ -121,16 +122,21 @@ def test_the_rank_that_failed_first_says_why_and_nobody_else(zygote: Zygote, tmp
 
 
 @pytest.mark.slow
-def test_sigterm_leaves_no_rank_behind_and_the_run_resumable(zygote: Zygote, tmp_path: Path):
+def test_a_batch_systems_warning_to_every_process_leaves_a_checkpoint_and_no_rank(zygote: Zygote, tmp_path: Path):
+    """Slurm signals all processes of a job: the application, the agent, the ranks. What the launcher alone does: test_relay.py."""
     run = RunDirectory(tmp_path / "run")
     line = [
         "stage=sft", "launch=torchrun", "launch.device=cpu", *SMALL, "stage.max_steps=400", "stage.per_device_batch_size=4",
-        "stage.evaluate=false", f"run_dir={run.path}",
+        "stage.evaluate=false", "launch.grace_seconds=90", f"run_dir={run.path}",
     ]  # fmt: skip
     parent = zygote.start(line)
     until(lambda: run.metrics.is_file() and run.metrics.stat().st_size > 0, lambda: zygote.poll(parent.pid) is None)
-    done = parent.cut(0, signal.SIGTERM)
-    assert done.code == 128 + signal.SIGTERM, done.err
+    for process in psutil.Process(parent.pid).children(recursive=True):
+        process.send_signal(signal.SIGUSR1)
+    os.kill(parent.pid, signal.SIGUSR1)
+    done = parent.wait(100)
+    assert not with_token(parent.token), "left behind"
+    assert done.code == 128 + signal.SIGUSR1, done.err
     assert run.state() == "interrupted"
     assert list(run.checkpoints.glob("checkpoint-*/trainer_state.json")), "no checkpoint was written on the way out"
     assert "Traceback" not in done.err and "failed:" not in done.err, done.err
