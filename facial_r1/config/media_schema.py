@@ -76,6 +76,32 @@ class Clips:
     carriers: Carriers = Field(default_factory=Carriers)
 
 
+@dataclass(config=_strict)
+class CropFaces:
+    """Faces cut out of pictures and videos while a dataset is prepared.
+
+    Attributes:
+        detector: haar (comes with OpenCV), yunet (better; needs its weights), or None for no cropping.
+        weights: YuNet's .onnx file, or another cascade (.xml) for haar.
+        margin: Added on each side of the face, as a share of its longer side.
+        size: Width and height of what is written, in pixels, even.
+        on_missing: What has no face is kept whole, or skipped.
+    """
+
+    detector: Literal["haar", "yunet"] | None = None
+    weights: str | None = None
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.25
+    size: Annotated[int, Field(ge=32, le=1024, multiple_of=2)] = 224
+    on_missing: Literal["whole", "skip"] = "whole"
+
+    def __post_init__(self) -> None:
+        if self.detector == "yunet" and self.weights is None:
+            raise ValueError(
+                "detector=yunet needs its weights: stage.crop_faces.weights=/path/to/face_detection_yunet_2023mar.onnx "
+                "(from OpenCV's model zoo); detector=haar needs no file"
+            )
+
+
 def check_modalities(modalities: list[Modality] | None) -> None:
     """Raise ValueError for a list that is empty or names one twice."""
     if modalities is None:

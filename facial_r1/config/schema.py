@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from facial_r1.config.launch_schema import Launch
-from facial_r1.config.media_schema import Audio, Clips, Modality, Video, check_modalities
+from facial_r1.config.media_schema import Audio, Clips, CropFaces, Modality, Video, check_modalities
 
 _strict = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
@@ -103,6 +103,7 @@ class Model:
     image_size: ImageSize = Field(default_factory=ImageSize)
     freeze_vision: bool = False
     freeze_projector: bool = False
+    freeze_audio: bool = False
     gradient_checkpointing: bool = False
     lora: Lora = Field(default_factory=Lora)
     cold_start: bool = False
@@ -343,10 +344,17 @@ class Endpoint:
 
 @dataclass(config=_strict)
 class AnswerJudge(Endpoint):
-    """A multimodal model that says which of two answers fits a clip better, for the reward ov_perception."""
+    """A multimodal model that says which of two answers fits a clip better, for the reward ov_perception.
+
+    A record's video is sent as its file, or as `frames` pictures (video: frames) to a model that takes no video; `max_megabytes` bounds
+    each clip and sound.
+    """
 
     shown: Literal["answer", "completion"] = "answer"
     orders: Literal[1, 2] = 1
+    video: Literal["file", "frames"] = "file"
+    frames: Annotated[int, Field(ge=1, le=64)] = 8
+    max_megabytes: PositiveFloat = 20.0
     max_new_tokens: PositiveInt = 512
     cache: bool | str = True
 
@@ -411,6 +419,7 @@ class Generation(Endpoint):
     batch_size: PositiveInt = 50
     cache: bool | str = False
     image_format: Literal["png", "jpeg"] = "png"
+    video: Literal["file", "frames"] = "file"
     samples_per_call: PositiveInt = 1
     logprobs: bool = False
     parity: list[Literal["transformers", "openai", "vllm"]] = Field(default_factory=list)
@@ -764,6 +773,7 @@ class Prepare:
     name: Literal["prepare"] = "prepare"
     faces: NonNegativeInt = 8
     tile: Annotated[int, Field(ge=32, le=512)] = 112
+    crop_faces: CropFaces = Field(default_factory=CropFaces)
 
 
 STAGES: dict[str, type] = {

@@ -10,16 +10,18 @@ trained since must not find the answers of the weights it started from.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from facial_r1.config.schema import ImageSize, Sampling
 from facial_r1.errors import InputError
 from facial_r1.generation.cache import ResponseCache, key
-from facial_r1.generation.engine import Completion, Engine, Request, StreamingEngine, pictures
+from facial_r1.generation.engine import Completion, Engine, Request, StreamingEngine, files
 from facial_r1.models.fingerprint import file_digest, processor_fingerprint
 
 _log = logging.getLogger("facial_r1")
@@ -115,10 +117,10 @@ class CachedEngine:
             InputError: a picture is missing.
             ValueError: there are pictures, but the identity does not say how they are shown.
         """
-        files = pictures(request)
-        if files and "view" not in self.identity:
+        shown = files(request)
+        if shown and "view" not in self.identity:
             raise ValueError("the identity of an engine that is shown pictures needs a view, see picture_view")
-        return key(self.identity, request, sampling, seed, [self._files.digest(path) for path in files])
+        return key(self.identity, request, sampling, seed, [self._files.digest(path) for path in shown])
 
     def _generated(self, requests: Sequence[Request], sampling: Sampling, seed: int) -> Iterator[list[tuple[int, Completion]]]:
         if isinstance(self.engine, StreamingEngine):
@@ -143,6 +145,9 @@ class _Files:
 
     def digest(self, path: str) -> str:
         try:
+            if Path(path).is_dir():  # a clip as a folder of pictures
+                inside = [file_digest(file, self) for file in sorted(Path(path).iterdir()) if file.is_file()]
+                return hashlib.sha256("\n".join(inside).encode()).hexdigest()
             return file_digest(path, self)
         except OSError as error:
             raise InputError(f"{path}: the picture cannot be read ({error.strerror or error})") from error

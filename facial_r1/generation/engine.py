@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from facial_r1.config.schema import Sampling
@@ -12,7 +12,8 @@ from facial_r1.errors import InputError
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt. `messages` are chat turns with image parts, `images` the files behind them in order.
+    """One prompt. `messages` are chat turns with image, video and audio parts, `images`, `videos` and `audios` the files behind them in
+    order; a video part with `sound: true` takes an audio file too.
 
     `sample` tells several answers to one prompt apart; it is part of what seeds and caches go by, the key is not.
     """
@@ -21,6 +22,8 @@ class Request:
     messages: list[dict[str, Any]]
     images: tuple[str, ...]
     sample: int = 0
+    videos: tuple[str, ...] = ()
+    audios: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,13 @@ def pictures(request: Request) -> list[str]:
     """The files behind the image parts of a request, in order: a part's own `image`, else the next of `request.images`.
 
     Raises:
-        InputError: more or fewer image parts than pictures.
+        InputError: more or fewer image parts than pictures, or clips and sounds, which only the model in this process takes.
     """
+    if request.videos or request.audios:
+        raise InputError(
+            f"{request.key}: the prompt shows a clip or a sound, which this engine does not send. Use generation=transformers, or leave "
+            "them out: data.modalities=[text]"
+        )
     left, found = list(request.images), []
     for turn in request.messages:
         parts = turn["content"] if isinstance(turn["content"], list) else []
@@ -87,3 +95,8 @@ def pictures(request: Request) -> list[str]:
     if left:
         raise InputError(f"{request.key}: {len(left)} of {len(request.images)} pictures have no image part in the prompt")
     return found
+
+
+def files(request: Request) -> list[str]:
+    """All files behind the parts of a request: pictures, clips, sounds."""
+    return [*pictures(replace(request, videos=(), audios=())), *request.videos, *request.audios]

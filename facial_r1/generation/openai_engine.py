@@ -26,6 +26,7 @@ from facial_r1.config.schema import Endpoint, Sampling
 from facial_r1.errors import InputError
 from facial_r1.generation import openai_wire as wire
 from facial_r1.generation.engine import Completion, Request
+from facial_r1.generation.openai_media import LARGEST, File, MediaParts
 
 _log = logging.getLogger("facial_r1")
 
@@ -48,8 +49,9 @@ class OpenAIEngine:
 
     Args:
         endpoint: address, model, name of the key's variable, limits.
-        open_image: opens a picture as the model is to see it.
+        open_image: opens a picture as the model is to see it; with `clip` and `sound`, those too (`prompt_batch.MediaLoader`).
         image_format: how it is sent.
+        video: how clips are sent, see `openai_media.MediaParts`; `video_file` and `largest` too.
         samples_per_call: requests for the same prompt that travel as one call with `n`; saves the prompt's cost, but the
             samples of a call are then drawn from one seed.
         logprobs: ask for the log-probability of each token.
@@ -70,6 +72,10 @@ class OpenAIEngine:
         open_image: Callable[[str], Image.Image],
         *,
         image_format: Literal["png", "jpeg"] = "png",
+        video: Literal["file", "frames"] = "file",
+        video_file: Callable[[str], File] | None = None,
+        largest: int = LARGEST,
+        advice: str = "",
         samples_per_call: int = 1,
         logprobs: bool = False,
         first_wait: float = 0.5,
@@ -77,7 +83,8 @@ class OpenAIEngine:
         if endpoint.base_url is None:
             raise InputError("no address of a server: give base_url, for example http://127.0.0.1:8000/v1")
         self.endpoint, self.base_url = endpoint, endpoint.base_url
-        self.open_image, self.image_format = open_image, image_format
+        self.image_format = image_format
+        self.media = MediaParts(open_image, self.picture, video, video_file, largest, advice)
         self.samples_per_call, self.logprobs, self.first_wait = samples_per_call, logprobs, first_wait
         self.counts: Counter[str] = Counter()
         self._key = _key(endpoint.api_key_env)
@@ -95,6 +102,8 @@ class OpenAIEngine:
             generation,
             open_image,
             image_format=generation.image_format,
+            video=generation.video,
+            advice="show fewer frames (data.video.frames), or smaller ones (model.image_size)",
             samples_per_call=generation.samples_per_call,
             logprobs=generation.logprobs,
         )
@@ -115,6 +124,7 @@ class OpenAIEngine:
             "model": self.model,
             "weights": weights or self.base_url,
             "images": self.image_format,
+            **({"clips": "frames"} if self.media.video == "frames" else {}),
             "extra": self.endpoint.extra,
             "logprobs": self.logprobs,
             "samples_per_call": self.samples_per_call,
@@ -197,9 +207,9 @@ class OpenAIEngine:
         """A text without the key, which some servers repeat in their messages."""
         return text.replace(self._key, "(hidden)") if self._key else text
 
-    def encode(self, path: str) -> str:
-        """The picture behind `path`, as it is sent."""
-        return wire.data_url(self.open_image(path), self.image_format)
+    def picture(self, picture: Image.Image) -> str:
+        """A picture as it is sent."""
+        return wire.data_url(picture, self.image_format)
 
 
 class _Work:
@@ -332,7 +342,7 @@ class _Work:
             self.seed,
             model=self.model,
             samples=samples,
-            encode=engine.encode,
+            media=engine.media,
             logprobs=engine.logprobs,
             extra=engine.endpoint.extra,
         )

@@ -12,13 +12,16 @@ import email.utils
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from PIL import Image
 
 from facial_r1.config.schema import Sampling
+from facial_r1.errors import InputError
 from facial_r1.generation.engine import Completion, Request, pictures
+from facial_r1.generation.openai_media import MediaParts
 
 Problem = Literal["refused", "invalid", "busy", "server", "timeout", "connection", "malformed"]
 """Why an attempt gave nothing: the key or the address (refused), the request itself (invalid); the rest may pass by itself."""
@@ -50,7 +53,7 @@ def body(
     *,
     model: str,
     samples: int,
-    encode: Callable[[str], str],
+    media: MediaParts,
     logprobs: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -60,12 +63,12 @@ def body(
     equal answers wherever and in whatever company they are asked, and different ones do not share their noise.
 
     Args:
-        encode: from a picture's path to a data URL.
+        media: makes the parts for pictures, clips and sounds from their files.
         extra: further keys; a value of None takes a key away that a server does not know.
     """
     asked: dict[str, Any] = {
         "model": model,
-        "messages": _messages(request, encode),
+        "messages": _messages(request, media),
         "temperature": sampling.temperature,
         "max_tokens": sampling.max_new_tokens,
     }
@@ -87,24 +90,49 @@ def body(
     return {key: value for key, value in asked.items() if value is not None}
 
 
-def _messages(request: Request, encode: Callable[[str], str]) -> list[dict[str, Any]]:
-    files = iter(pictures(request))
+def _messages(request: Request, media: MediaParts) -> list[dict[str, Any]]:
+    left = {
+        "image": iter(pictures(replace(request, videos=(), audios=()))),
+        "video": iter(request.videos),
+        "audio": iter(request.audios),
+    }
     turns: list[dict[str, Any]] = []
     for turn in request.messages:
         content = turn["content"]
         if not isinstance(content, str):
-            parts = [_part(part, files, encode) for part in content]
+            parts = [made for part in content for made in _parts(request, part, left, media)]
             # A plain text is understood by every server, a list of parts is not.
             only_text = all(part["type"] == "text" for part in parts)
             content = "".join(part["text"] for part in parts) if only_text else parts
         turns.append({"role": turn["role"], "content": content})
+    for kind, rest in left.items():
+        if next(rest, None) is not None:
+            raise InputError(f"{request.key}: the prompt has fewer {kind} parts than files")
     return turns
 
 
-def _part(part: Mapping[str, Any], files: Any, encode: Callable[[str], str]) -> dict[str, Any]:
-    if part.get("type") == "image":
-        return {"type": "image_url", "image_url": {"url": encode(next(files))}}
-    return {"type": "text", "text": part["text"]}
+def _parts(
+    request: Request, part: Mapping[str, Any], left: Mapping[str, Iterator[str]], media: MediaParts
+) -> Iterator[dict[str, Any]]:
+    """One part of a turn as the server takes it; a clip in frames is several, one with its sound has that behind it."""
+
+    def file(kind: str) -> str:
+        found = next(left[kind], None)
+        if found is None:
+            raise InputError(f"{request.key}: the prompt has more {kind} parts than files")
+        return found
+
+    kind = part.get("type")
+    if kind == "image":
+        yield media.image(file("image"))
+    elif kind == "video":
+        yield from media.clip(file("video"))
+        if part.get("sound"):
+            yield media.sound(file("audio"))
+    elif kind == "audio":
+        yield media.sound(file("audio"))
+    else:
+        yield {"type": "text", "text": part["text"]}
 
 
 def data_url(picture: Image.Image, kind: Literal["png", "jpeg"] = "png") -> str:
@@ -215,7 +243,7 @@ def wants_other_limit(refusal: Refusal) -> bool:
 
 def same_prompt(first: Request, second: Request) -> bool:
     """Whether two requests differ in their sample index (and key) only, so that one call can ask for both."""
-    return first.images == second.images and first.messages == second.messages
+    return first == replace(second, key=first.key, sample=first.sample)
 
 
 def grouped(requests: Sequence[Request], size: int) -> list[list[int]]:

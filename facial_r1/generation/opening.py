@@ -102,9 +102,9 @@ class _Settings:
 
 
 def _folder(source: str) -> str:
-    from facial_r1.models import tiny
+    from facial_r1.models import embedded
 
-    return str(tiny.WEIGHTS) if source == tiny.SOURCE else source
+    return embedded.resolved(source)
 
 
 def _settings_of(opening: Opening) -> GenerationConfig:

@@ -8,7 +8,9 @@ part for the last token only, and rows in slices of about two thousand tokens.
 
 from __future__ import annotations
 
-from itertools import takewhile
+from collections import deque
+from collections.abc import Collection, Iterator
+from itertools import accumulate, takewhile
 from typing import Any
 
 import torch
@@ -16,23 +18,34 @@ from torch import Tensor
 from torch.nn import functional
 
 from facial_r1.generation.decoder_step import DecoderStep, State
-from facial_r1.generation.prompt_batch import PromptBatch, rotary_positions
+from facial_r1.generation.prompt_batch import PromptBatch
+from facial_r1.models.media import Item, Kind, forward_arguments
+from facial_r1.models.positions import rotary_positions, rule_of
+from facial_r1.models.thinker import backbone_of
 
-#: Tokens, and patches of images, that are computed together: their activations of a small model stay in a core's cache.
+#: Tokens, patches of pictures and clips, and frames of sounds that are computed together: their activations of a small model stay in a core's cache.
 AT_ONCE = 2048
 
 
 def fits(core: Any, prompts: PromptBatch) -> bool:
     """Whether `prefill` is for this model and these prompts: on a CPU, and no prompt ends with a placeholder."""
     device = core.get_input_embeddings().weight.device
-    return device.type == "cpu" and all(ids[-1] != core.config.image_token_id for ids in prompts.ids)
+    tokens = placeholders(core.config).values()
+    return device.type == "cpu" and all(ids[-1] not in tokens for ids in prompts.ids)
+
+
+def placeholders(config: Any) -> dict[Kind, int]:
+    """The token that stands for what is shown, of each kind that a model with this configuration can be shown."""
+    rule = rule_of(config)
+    tokens: dict[Kind, int | None] = {"image": rule.image, "video": rule.video, "audio": rule.audio}
+    return {kind: token for kind, token in tokens.items() if token is not None}
 
 
 def prefill(core: Any, step: DecoderStep, prompts: PromptBatch, positions: list[Tensor], new_tokens: int, pad: int) -> State:
     """Forward prompts, each once.
 
     Args:
-        core: A Qwen-VL model.
+        core: A Qwen-VL model or Qwen2.5-Omni's thinker.
         step: Its decoder.
         prompts: On the model's device.
         positions: Rotary positions of each prompt, as `positions_of` gives them.
@@ -42,7 +55,7 @@ def prefill(core: Any, step: DecoderStep, prompts: PromptBatch, positions: list[
     Returns:
         The state after the prompts. Columns hold the common opening, padding, and the rest of each prompt, aligned at its end.
     """
-    rows, opening = len(prompts), common_opening(prompts, core.config.image_token_id)
+    rows, opening = len(prompts), common_opening(prompts, placeholders(core.config).values())
     width = max(len(ids) for ids in prompts.ids) - opening
     ids = torch.full((rows, width), pad)
     real = torch.zeros(rows, width, dtype=torch.bool)
@@ -60,7 +73,7 @@ def prefill(core: Any, step: DecoderStep, prompts: PromptBatch, positions: list[
     sample = step.layers[0].project(core.get_input_embeddings()(ids[:1, -1]))
     keys, values = ([sample.new_empty(shape) for _ in step.layers] for _ in range(2))
     if opening:
-        _opening(core, step, torch.tensor(prompts.ids[0][:opening]), keys, values)
+        _opening(core, step, torch.tensor(prompts.ids[0][:opening]), positions[0][:, :opening], keys, values)
     shown = _Shown(core, prompts)
     hidden = []
     size = max(1, AT_ONCE // width)
@@ -85,71 +98,87 @@ def prefill(core: Any, step: DecoderStep, prompts: PromptBatch, positions: list[
     )
 
 
-def positions_of(backbone: Any, prompts: PromptBatch) -> list[Tensor]:
-    """Rotary positions of each prompt, shape (3, tokens); prompts of one layout are computed once."""
+def positions_of(config: Any, prompts: PromptBatch) -> list[Tensor]:
+    """Rotary positions of each prompt, shape (3, tokens); prompts of one layout are computed once.
+
+    Args:
+        config: Of the model or its backbone.
+        prompts: On the CPU.
+    """
+    rule = rule_of(config)
+    marks = torch.tensor([*placeholders(config).values(), *([] if rule.audio_start is None else [rule.audio_start])])
     known: dict[Any, Tensor] = {}
     found = []
-    grids = None if prompts.image_grid_thw is None else prompts.image_grid_thw.tolist()
-    for ids, images in zip(prompts.ids, prompts.image_index, strict=True):
-        shapes = tuple(tuple(grids[image]) for image in images) if grids is not None else ()
+    for row, ids in enumerate(prompts.ids):
+        items = prompts.items_of(row)
         tokens = torch.tensor(ids)
-        key = (shapes, (tokens == backbone.config.image_token_id).numpy().tobytes())
+        layout = torch.where(torch.isin(tokens, marks), tokens, -1).numpy().tobytes()
+        key = (layout, tuple((item.kind, _grid(item), item.seconds, item.values.shape[-1]) for item in items))
         if key not in known:
-            known[key] = rotary_positions(backbone, tokens, torch.tensor(shapes) if shapes else None)
+            known[key] = rotary_positions(rule, tokens, items)
         found.append(known[key])
     return found
 
 
-def common_opening(prompts: PromptBatch, image_token: int) -> int:
-    """Tokens with which all prompts begin, before any image, and less than the shortest of them; 0 for a single prompt."""
+def _grid(item: Item) -> tuple[int, ...] | None:
+    return None if item.grid is None else tuple(item.grid.tolist())
+
+
+def common_opening(prompts: PromptBatch, tokens: Collection[int]) -> int:
+    """Tokens with which all prompts begin, before any placeholder, and less than the shortest of them; 0 for a single prompt."""
     if len(prompts) < 2:
         return 0
     columns = zip(*(ids[:-1] for ids in prompts.ids), strict=False)
-    return sum(1 for _ in takewhile(lambda column: column[0] != image_token and len(set(column)) == 1, columns))
+    return sum(1 for _ in takewhile(lambda column: column[0] not in tokens and len(set(column)) == 1, columns))
 
 
 class _Shown:
-    """Features of the images of a batch, handed out in the order of the placeholders."""
+    """Features of what a batch shows, handed out kind by kind in the order of the placeholders."""
 
     def __init__(self, core: Any, prompts: PromptBatch) -> None:
-        self.token = core.config.image_token_id
-        self._features: list[list[Tensor]] = []
-        self._order = [image for images in prompts.image_index for image in images]
-        self._next = 0
-        if not self._order or prompts.image_grid_thw is None:
-            return
-        patches, grids = prompts.patches(), prompts.image_grid_thw
-        start = 0
-        while start < len(patches):
-            stop, count = start + 1, len(patches[start])
-            while stop < len(patches) and count + len(patches[stop]) <= AT_ONCE:
-                count, stop = count + len(patches[stop]), stop + 1
-            first = sum(len(one) for one in patches[:start])
-            pixels = prompts.pixel_values
-            assert pixels is not None
-            found = core.model.get_image_features(pixels[first : first + count], grids[start:stop])
-            sizes = [len(one) for one in found.pooler_output]
-            deeper = [level.split(sizes) for level in getattr(found, "deepstack_features", None) or []]
-            self._features += [[one, *(level[place] for level in deeper)] for place, one in enumerate(found.pooler_output)]
-            start = stop
+        self.tokens = placeholders(core.config)
+        backbone = backbone_of(core)
+        features: dict[int, list[Tensor]] = {}
+        self._left: dict[Kind, deque[list[Tensor]]] = {}
+        for kind in self.tokens:
+            own = [index for index, item in enumerate(prompts.items) if item.kind == kind]
+            while own:
+                sizes = accumulate(_length(prompts.items[index]) for index in own)
+                together = max(1, sum(1 for size in sizes if size <= AT_ONCE))
+                features.update(_features(backbone, kind, prompts, own[:together]))
+                own = own[together:]
+            order = [index for row in prompts.shown for index in row if prompts.items[index].kind == kind]
+            self._left[kind] = deque(features[index] for index in order)
 
-    def take(self, placeholders: int) -> list[Tensor]:
-        """The features of the next placeholders: of the embedding, then of each decoder layer that adds some."""
+    def take(self, kind: Kind, count: int) -> list[Tensor]:
+        """The features of the next placeholders of a kind: of the embedding, then of each decoder layer that adds some."""
         taken: list[list[Tensor]] = []
-        while placeholders > 0:
-            one = self._features[self._order[self._next]]
-            taken.append(one)
-            placeholders -= len(one[0])
-            self._next += 1
-        if placeholders:
-            raise ValueError("a prompt holds another number of placeholders than its images have features")
+        while count > 0 and self._left[kind]:
+            taken.append(self._left[kind].popleft())
+            count -= len(taken[-1][0])
+        if count:
+            raise ValueError(f"a prompt holds another number of placeholders ({kind}) than there are features of what it shows")
         return [torch.cat(level) for level in zip(*taken, strict=True)]
 
 
-def _opening(core: Any, step: DecoderStep, ids: Tensor, keys: list[Tensor], values: list[Tensor]) -> None:
-    """Keys and values of tokens (opening,) that all rows begin with."""
+def _length(item: Item) -> int:
+    """Patches of a picture or clip, frames of a sound."""
+    return int(item.values.shape[1] if item.kind == "audio" else item.values.shape[0])
+
+
+def _features(backbone: Any, kind: Kind, prompts: PromptBatch, indices: list[int]) -> Iterator[tuple[int, list[Tensor]]]:
+    values, sizes = forward_arguments([prompts.items[index] for index in indices]).values()
+    found = getattr(backbone, f"get_{kind}_features")(values, sizes)
+    counts = [len(one) for one in found.pooler_output]
+    deeper = [level.split(counts) for level in getattr(found, "deepstack_features", None) or []]
+    for place, (index, one) in enumerate(zip(indices, found.pooler_output, strict=True)):
+        yield index, [one, *(level[place] for level in deeper)]
+
+
+def _opening(core: Any, step: DecoderStep, ids: Tensor, positions: Tensor, keys: list[Tensor], values: list[Tensor]) -> None:
+    """Keys and values of tokens (opening,) at positions (3, opening) that all rows begin with."""
     hidden = core.get_input_embeddings()(ids)
-    cos, sin = (part[0][:, None] for part in step.rotation(torch.arange(len(ids)).expand(3, 1, -1)))
+    cos, sin = (part[0][:, None] for part in step.rotation(positions[:, None]))
     for index, layer in enumerate(step.layers):
         query, key, value = step.attention_inputs(layer, hidden, cos, sin)
         keys[index][:, :, : len(ids)] = key.transpose(0, 1)
@@ -181,10 +210,12 @@ def _rest(
     rows, width = ids.shape
     filled = mask.shape[-1]
     hidden = core.get_input_embeddings()(ids.flatten())
-    placeholders = (ids.flatten() == shown.token).nonzero().squeeze(1)
-    features = shown.take(len(placeholders)) if len(placeholders) else []
-    if features:
-        hidden[placeholders] = features[0].to(hidden.dtype)
+    features: list[tuple[Tensor, list[Tensor]]] = []
+    for kind, token in shown.tokens.items():
+        places = (ids.flatten() == token).nonzero().squeeze(1)
+        if len(places):
+            features.append((places, shown.take(kind, len(places))))
+            hidden[places] = features[-1][1][0].to(hidden.dtype)
     cos, sin = (part.expand(rows, -1, -1).flatten(0, 1)[:, None] for part in rotation)
     for index, layer in enumerate(step.layers):
         last = index + 1 == len(step.layers)
@@ -204,8 +235,9 @@ def _rest(
             scale=step.size**-0.5,
         )
         hidden = layer.finish(hidden, attended.transpose(1, 2).flatten(2).flatten(0, 1))
-        if not last and index + 1 < len(features):
-            hidden[placeholders] += features[index + 1].to(hidden.dtype)
+        for places, levels in features:
+            if not last and index + 1 < len(levels):
+                hidden[places] += levels[index + 1].to(hidden.dtype)
     return hidden
 
 

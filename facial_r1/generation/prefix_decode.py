@@ -30,10 +30,12 @@ from transformers.generation import (
 
 from facial_r1.generation import prefill
 from facial_r1.generation.decoder_step import FUSE_BELOW, DecoderStep, State, joined
-from facial_r1.generation.prompt_batch import PromptBatch, rotary_positions
+from facial_r1.generation.prompt_batch import PromptBatch
+from facial_r1.models.positions import rotary_positions, rule_of
+from facial_r1.models.thinker import backbone_of
 
 #: Decoders whose layer this module reproduces step by step.
-SUPPORTED_DECODERS = ("Qwen2_5_VLTextModel", "Qwen3VLTextModel")
+SUPPORTED_DECODERS = ("Qwen2_5_VLTextModel", "Qwen3VLTextModel", "Qwen2_5OmniThinkerTextModel")
 #: Rows leave the batch together, once this share of it has ended.
 COMPACT_AT = 0.05
 
@@ -89,7 +91,7 @@ def processors(sampling: Sampling, device: torch.device | str) -> LogitsProcesso
 def unsupported_reason(model: Any) -> str | None:
     """Why `decode` cannot run this model, or None if it can."""
     core = base_model(model)
-    decoder: Any = getattr(getattr(core, "model", None), "language_model", None)
+    decoder: Any = getattr(backbone_of(core), "language_model", None)
     if type(decoder).__name__ not in SUPPORTED_DECODERS:
         return f"architecture {type(core).__name__} (supported decoders: {', '.join(SUPPORTED_DECODERS)})"
     if getattr(decoder, "has_sliding_layers", False):
@@ -124,8 +126,8 @@ def decode(
         prompts: Encoded prompts; their tensors are moved to the model's device.
         copies: Completions per prompt, one number or one per prompt.
         sampling: How to choose tokens and when to stop.
-        vision_arguments: Forward arguments that show the images; by default the pixels of `prompts`, one entry per
-            placeholder.
+        vision_arguments: Forward arguments that show pictures, clips and sounds; by default the tensors of `prompts`, one entry
+            per placeholder.
         generator: Source of randomness; the global one of the device by default.
         uniform: Numbers in [0, 1) of shape (completions, max_new_tokens) that choose the tokens instead, so that a completion
             does not depend on what else is in the batch.
@@ -174,13 +176,13 @@ def decode_scored(
         module.gradient_checkpointing = False
     try:
         if lean_prefill and prefill.fits(core, prompts):
-            positions = prefill.positions_of(core.model, prompts)
+            positions = prefill.positions_of(core.config, prompts)
             longest = 1 + max(int(place.max()) for place in positions)
-            step = DecoderStep(core.model.language_model, longest + sampling.max_new_tokens)
+            step = DecoderStep(backbone_of(core).language_model, longest + sampling.max_new_tokens)
             state = prefill.prefill(core, step, prompts, positions, sampling.max_new_tokens, sampling.pad_token_id)
         else:
             state = _prefill(core, prompts, counts, sampling, vision_arguments)
-            step = DecoderStep(core.model.language_model, int(state.next_position.max()) + sampling.max_new_tokens)
+            step = DecoderStep(backbone_of(core).language_model, int(state.next_position.max()) + sampling.max_new_tokens)
         tokens, scored = _loop(core, step, state, sampling, generator, uniform, logprobs)
     finally:
         for module in checkpointing:
@@ -205,21 +207,21 @@ def _prefill(
     sampling: Sampling,
     vision_arguments: dict[str, Any] | None,
 ) -> State:
-    backbone = core.model
+    backbone = backbone_of(core)
+    rule = rule_of(backbone.config)
     device = core.get_input_embeddings().weight.device
     longest = max(len(ids) for ids in prompts.ids)
     shape = (len(prompts), longest)
     ids = torch.full(shape, sampling.pad_token_id, device=device)
     mask = torch.zeros(shape, dtype=torch.long, device=device)
     positions = torch.zeros((3, *shape), dtype=torch.long, device=device)
-    for row, (prompt, images) in enumerate(zip(prompts.ids, prompts.image_index, strict=True)):
+    for row, prompt in enumerate(prompts.ids):
         tokens = torch.tensor(prompt, device=device)
         ids[row, longest - len(prompt) :] = tokens
         mask[row, longest - len(prompt) :] = 1
-        grids = prompts.image_grid_thw[list(images)] if images and prompts.image_grid_thw is not None else None
-        positions[:, row, longest - len(prompt) :] = rotary_positions(backbone, tokens, grids)
+        positions[:, row, longest - len(prompt) :] = rotary_positions(rule, tokens, prompts.items_of(row))
     if vision_arguments is None:
-        vision_arguments = _pixels(prompts)
+        vision_arguments = prompts.arguments()
     output = backbone(
         input_ids=ids,
         attention_mask=mask,
@@ -252,17 +254,6 @@ def _prefill(
         hidden=output.last_hidden_state[:, -1].repeat_interleave(repeats, dim=0),
         length=longest,
     )
-
-
-def _pixels(prompts: PromptBatch) -> dict[str, Any]:
-    occurrences = [index for images in prompts.image_index for index in images]
-    if not occurrences or prompts.image_grid_thw is None:
-        return {}
-    patches = prompts.patches()
-    return {
-        "pixel_values": torch.cat([patches[index] for index in occurrences]),
-        "image_grid_thw": prompts.image_grid_thw[occurrences],
-    }
 
 
 def _loop(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from facial_r1.config.schema import AnswerJudge, Endpoint, Sampling, WordModel
@@ -20,11 +21,17 @@ from facial_r1.generation.cache import ResponseCache
 from facial_r1.generation.cached_engine import CachedEngine
 from facial_r1.generation.engine import Completion, Request
 from facial_r1.generation.openai_engine import OpenAIEngine
+from facial_r1.generation.openai_media import MEBI, SOUND_RATE, own_file
 from facial_r1.prompts.open_vocabulary import comparison_request, extraction_request, read_extraction, read_verdict
 from facial_r1.rewards.perception import Comparison, Verdict
 
+if TYPE_CHECKING:
+    from facial_r1.models.media import Clip
+
 LONGEST_SIDE = 448
-"""Pixels of the longer side of a picture that the judge is shown; larger ones are made smaller, in proportion."""
+"""Pixels of the longer side of a picture or frame that the judge is shown; larger ones are made smaller, in proportion."""
+LONGEST_SOUND = 60.0
+"""Seconds of a sound that the judge hears."""
 
 
 class ServerExtractor:
@@ -59,7 +66,10 @@ class ServerExtractor:
 
 
 class ServerComparer:
-    """A `facial_r1.rewards.perception.Comparer` over a server with a multimodal model, which sees the record's pictures and transcript.
+    """A `facial_r1.rewards.perception.Comparer` over a server with a multimodal model, which sees the record's pictures or video, hears
+    its sound, and reads its transcript.
+
+    A video travels as its file or as frames (`reward.judge.video`), a sound as 16 kHz WAV, each a part of its own.
 
     Attributes:
         counts: ``asked``, ``unanswered`` and ``unreadable`` comparisons; the last two are ``failed`` verdicts.
@@ -67,8 +77,16 @@ class ServerComparer:
 
     def __init__(self, settings: AnswerJudge, cache: ResponseCache | None = None) -> None:
         """Set it up. Raises InputError when the variable of its key is not set."""
-        server = OpenAIEngine(endpoint_of(settings), _small)
-        identity = {**server.identity(), "view": {"longest_side": LONGEST_SIDE}}
+        server = OpenAIEngine(
+            endpoint_of(settings),
+            _JudgeView(settings.frames),
+            video=settings.video,
+            video_file=own_file,
+            largest=int(settings.max_megabytes * MEBI),
+            advice="send frames (+reward.judge.video=frames), or allow more (+reward.judge.max_megabytes=...)",
+        )
+        view = {"longest_side": LONGEST_SIDE} | ({"frames": settings.frames} if settings.video == "frames" else {})
+        identity = {**server.identity(), "view": view}
         self._engine = server if cache is None else CachedEngine(server, cache, identity)
         self._sampling = Sampling(temperature=0.0, max_new_tokens=settings.max_new_tokens)
         self.counts: Counter[str] = Counter()
@@ -93,19 +111,53 @@ def endpoint_of(settings: Endpoint) -> Endpoint:
 
 
 def _comparison(place: int, one: Comparison) -> Request:
-    shown = one.record.get("images") or one.record.get("image") or ()
-    images = (shown,) if isinstance(shown, str) else tuple(shown)
+    files = {kind: _files(one.record, *names) for kind, names in _FIELDS.items()}
     text = comparison_request(one.first, one.second, str(one.record.get("transcript") or ""))
-    parts: list[Mapping[str, Any]] = [*({"type": "image"} for _ in images), {"type": "text", "text": text}]
-    return Request(f"{one.record.get('id', '?')} comparison {place}", [{"role": "user", "content": parts}], images)
+    parts: list[Mapping[str, Any]] = [{"type": kind} for kind, paths in files.items() for _ in paths]
+    return Request(
+        f"{one.record.get('id', '?')} comparison {place}",
+        [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}],
+        files["image"],
+        videos=files["video"],
+        audios=files["audio"],
+    )
+
+
+_FIELDS = {"image": ("images", "image"), "video": ("video",), "audio": ("audio",)}
+
+
+def _files(record: Mapping[str, Any], *names: str) -> tuple[str, ...]:
+    shown = next((record[name] for name in names if record.get(name)), ())
+    return (shown,) if isinstance(shown, str) else tuple(shown)
 
 
 def _user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
-def _small(path: str) -> Image.Image:
-    picture = open_image(path)
+@dataclasses.dataclass(frozen=True)
+class _JudgeView:
+    """Opens what the judge is shown."""
+
+    frames: int
+
+    def __call__(self, path: str) -> Image.Image:
+        return _small(open_image(path))
+
+    def clip(self, path: str) -> Clip:
+        from facial_r1.data.media import frames
+        from facial_r1.models.media import Clip
+
+        seen, times = frames(path, self.frames)
+        return Clip(np.stack([np.asarray(_small(Image.fromarray(frame))) for frame in seen]), float(times[-1]))
+
+    def sound(self, path: str) -> np.ndarray:
+        from facial_r1.data.media import waveform
+
+        return waveform(path, SOUND_RATE, seconds=LONGEST_SOUND)
+
+
+def _small(picture: Image.Image) -> Image.Image:
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     return picture
 

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-PLACEHOLDERS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<IMG_CONTEXT>")
-"""A sampled placeholder would ask the next forward pass for pictures that are not there."""
+PLACEHOLDERS = (
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<IMG_CONTEXT>",
+    "<|IMAGE|>",
+    "<|VIDEO|>",
+    "<|AUDIO|>",
+    "<|vision_bos|>",
+    "<|vision_eos|>",
+    "<|audio_bos|>",
+    "<|audio_eos|>",
+)
+"""A sampled placeholder would ask the next forward pass for pictures or sounds that are not there."""
 
 
 def end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
@@ -16,6 +30,6 @@ def end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
 
 
 def placeholder_tokens(tokenizer: Any) -> tuple[int, ...]:
-    """Ids of the picture placeholders that the tokenizer knows, sorted."""
+    """Ids of the placeholders that the tokenizer knows, sorted."""
     known = tokenizer.get_vocab()
     return tuple(sorted(known[name] for name in PLACEHOLDERS if name in known))

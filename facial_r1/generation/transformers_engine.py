@@ -6,7 +6,6 @@ rounding. Which one it is stands in `TransformersEngine.path`.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections import deque
@@ -19,10 +18,14 @@ import torch
 from PIL import Image
 
 from facial_r1.config.schema import Sampling
+from facial_r1.errors import InputError
 from facial_r1.generation import prefix_decode, prompt_batch
 from facial_r1.generation.decoder_step import small
+from facial_r1.generation.draws import seed_of
+from facial_r1.generation.draws import uniform as uniform_numbers
 from facial_r1.generation.engine import Completion, Request
 from facial_r1.generation.special_tokens import end_tokens, placeholder_tokens
+from facial_r1.models.thinker import backbone_of
 
 _log = logging.getLogger("facial_r1")
 
@@ -39,7 +42,7 @@ class TransformersEngine:
     Args:
         model: any image-text-to-text model with `generate`.
         processor: its processor, left-padded.
-        open_image: opens a picture at the model's own size.
+        open_image: opens a picture at the model's own size; with `clip` and `sound`, those too (`prompt_batch.MediaLoader`).
         batch_size: prompts in flight.
         logprobs: tell the log-probability of each token: the model's own, before temperature, penalties and banned tokens.
 
@@ -119,7 +122,7 @@ class TransformersEngine:
 
         The products of a small model are too small to share among cores: on a CPU each core writes a batch of its own.
         """
-        if self.model.device.type != "cpu" or not small(prefix_decode.base_model(self.model).model.language_model):
+        if self.model.device.type != "cpu" or not small(backbone_of(prefix_decode.base_model(self.model)).language_model):
             return 1
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, min(torch.get_num_threads(), cores, MOST_WRITERS))
@@ -136,7 +139,12 @@ class TransformersEngine:
 
     def _encode(self, requests: list[Request]) -> prompt_batch.PromptBatch:
         return prompt_batch.encode_prompts(
-            self.processor, [request.messages for request in requests], [request.images for request in requests], self.open_image
+            self.processor,
+            [request.messages for request in requests],
+            [request.images for request in requests],
+            self.open_image,
+            videos=[request.videos for request in requests],
+            audios=[request.audios for request in requests],
         )
 
     def _lean(self, prompts: prompt_batch.PromptBatch, requests: list[Request], sampling: Sampling, seed: int) -> Written:
@@ -151,7 +159,8 @@ class TransformersEngine:
             repetition_penalty=sampling.repetition_penalty,
             suppress_tokens=self._never,
         )
-        uniform = None if sampling.temperature == 0 else _uniform(seed, requests, sampling.max_new_tokens)
+        seeds = (_seed(seed, [request]) for request in requests)
+        uniform = None if sampling.temperature == 0 else uniform_numbers(seeds, sampling.max_new_tokens)
         tokens, scores = prefix_decode.decode_scored(
             self.model, prompts, 1, settings, uniform=uniform, lean_prefill=True, logprobs=self.logprobs
         )
@@ -159,6 +168,11 @@ class TransformersEngine:
         return [(rows[0], score) for rows, score in zip(tokens, told, strict=True)]
 
     def _process(self, requests: list[Request]) -> Any:
+        if any(request.videos or request.audios for request in requests):
+            raise InputError(
+                f"this model writes through transformers' generate ({self.path.removeprefix('generate: ')}), which is given pictures alone: "
+                "leave clips and sounds out, data.modalities=[text], or take model=qwen2_5_vl_7b or qwen2_5_omni_7b"
+            )
         texts = [self.processor.apply_chat_template(r.messages, add_generation_prompt=True, tokenize=False) for r in requests]
         images = [[self.open_image(path) for path in request.images] for request in requests]
         return self.processor(
@@ -239,14 +253,4 @@ def _even(count: int, most: int, writers: int) -> int:
 
 
 def _seed(seed: int, requests: Sequence[Request]) -> int:
-    content = [str(seed), *(part for request in requests for part in (request.key, str(request.sample)))]
-    return int.from_bytes(hashlib.sha256("\n".join(content).encode()).digest()[:7], "big")
-
-
-def _uniform(seed: int, requests: Sequence[Request], longest: int) -> torch.Tensor:
-    """Numbers that choose the tokens of each request, shape (requests, longest), in [0, 1)."""
-    rows = [
-        torch.rand(longest, dtype=torch.float64, generator=torch.Generator().manual_seed(_seed(seed, [request])))
-        for request in requests
-    ]
-    return torch.stack(rows)
+    return seed_of(seed, *(part for request in requests for part in (request.key, request.sample)))

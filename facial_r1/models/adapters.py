@@ -14,14 +14,14 @@ from facial_r1.models.parts import parts
 
 
 def target_layers(model: PreTrainedModel, targets: str) -> list[str]:
-    """Name the linear layers that take adapters: those of the language model, or ``all``, also of tower and projector.
+    """Name the linear layers that take adapters: those of the language model, or ``all``, also of towers and projectors.
 
     The output layer never does; it is tied to the embeddings in small models and refused by TRL's fused head.
     """
     found = parts(model)
     chosen = dict(found.language)
     if targets == "all":
-        chosen |= {**found.tower, **found.projector}
+        chosen |= {**found.tower, **found.hearing, **found.projector}
     names = {
         f"{path}.{name}"
         for path, module in chosen.items()

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from facial_r1.config.schema import ImageSize
@@ -46,6 +47,7 @@ class ImageSizer:
     square: int | None
     note: str
     _processor: ProcessorMixin | None
+    _frames: bool = False
 
     @classmethod
     def from_processor(cls, processor: ProcessorMixin, image_size: ImageSize) -> ImageSizer:
@@ -75,8 +77,9 @@ class ImageSizer:
                 f"model.image_size: no image of whole {cell} x {cell} pixel cells has between {low} and {high} pixels; "
                 f"set max_pixels to {max(1, math.ceil(low / cell**2)) * cell**2} or more, or lower min_pixels"
             )
-        _set_bounds(processor, low, high)
-        return cls(cell, low, high, square, "", processor)
+        frames = image_size.mode != "native"
+        _set_bounds(processor, low, high, frames)
+        return cls(cell, low, high, square, "", processor, frames)
 
     @classmethod
     def without_processor(cls, image_size: ImageSize) -> ImageSizer:
@@ -115,6 +118,16 @@ class ImageSizer:
         size = self.size(*image.size)
         return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
+    def apply_frames(self, frames: np.ndarray) -> np.ndarray:
+        """Resize the frames of a clip, (frames, height, width, 3), as pictures of their size.
+
+        With native sizes they stay as they are: processors have bounds of their own for clips, which are far lower.
+        """
+        height, width = frames.shape[1:3]
+        if not self._frames or self.size(width, height) == (width, height):
+            return frames
+        return np.stack([np.asarray(self.apply(Image.fromarray(frame))) for frame in frames])
+
     def placeholders(self, width: int, height: int) -> int:
         """Count the placeholder tokens of an image of the given size (before `apply`).
 
@@ -145,14 +158,17 @@ def _entry(size: Any, name: str) -> Any:
     return size.get(name) if isinstance(size, dict) else getattr(size, name, None)
 
 
-def _set_bounds(processor: ProcessorMixin, low: int, high: int) -> None:
-    """Set the area bounds of the image processor, also under the names that older readers look for."""
-    image_processor: Any = processor.image_processor
-    # A new mapping: the library's own may be shared by every processor of the class.
-    image_processor.size = type(image_processor.size)(shortest_edge=low, longest_edge=high)
-    for name, value in (("min_pixels", low), ("max_pixels", high)):
-        if getattr(image_processor, name, None) is not None:
-            setattr(image_processor, name, value)
+def _set_bounds(processor: ProcessorMixin, low: int, high: int, frames: bool) -> None:
+    """Set the area bounds of the image processor, and for `frames` those of clips, also under the names of older readers."""
+    owners: list[Any] = [processor.image_processor]
+    if frames and getattr(processor, "video_processor", None) is not None:
+        owners.append(processor.video_processor)
+    for owner in owners:
+        # A new mapping: the library's own may be shared by every processor of the class.
+        owner.size = type(owner.size)(shortest_edge=low, longest_edge=high)
+        for name, value in (("min_pixels", low), ("max_pixels", high)):
+            if getattr(owner, name, None) is not None:
+                setattr(owner, name, value)
 
 
 def _fits(least: int, most: int) -> bool:

@@ -23,10 +23,12 @@ from transformers import (
 from facial_r1 import atomic
 from facial_r1.config.schema import Model as ModelConfig
 from facial_r1.errors import InputError
-from facial_r1.models import adapters, tiny
+from facial_r1.models import adapters, embedded
 from facial_r1.models.fingerprint import Memory, folder_fingerprint
 from facial_r1.models.images import ImageSizer
 from facial_r1.models.parts import freeze
+from facial_r1.models.thinker import ARCHITECTURE as THINKER
+from facial_r1.models.thinker import WHOLE, as_thinker
 from facial_r1.models.towers import quicken
 
 FLASH_ATTENTION = "flash_attention_2"
@@ -44,7 +46,7 @@ def load(
 
     Args:
         model_config: The ``model`` group of a job.
-        source: Hub id, directory or ``embedded:tiny``; by default ``model_config.source``.
+        source: Hub id, directory or embedded checkpoint (``embedded:tiny``); by default ``model_config.source``.
         dtype: Overrides ``model_config.dtype``.
         device: Where to put the model; by default a GPU when there is one and ``train`` is unset. In training the trainer
             places it.
@@ -74,7 +76,7 @@ def load(
     except (OSError, ValueError, ImportError) as error:
         raise InputError(_explain(place, error)) from error
     _check_position(config, model_config.max_position)
-    quicken(model)
+    quicken(as_thinker(model))
     if device is None and not train and torch.cuda.is_available():
         device = "cuda"
     if device is not None:
@@ -88,12 +90,18 @@ def _for_training(model: PreTrainedModel, model_config: ModelConfig) -> PreTrain
     if model_config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not model_config.lora.enabled:
-        freeze(model, vision=model_config.freeze_vision, projector=model_config.freeze_projector)
+        freeze(
+            model,
+            vision=model_config.freeze_vision,
+            projector=model_config.freeze_projector,
+            audio=model_config.freeze_audio,
+        )
         return model
-    if model_config.lora.targets == "all" and (model_config.freeze_vision or model_config.freeze_projector):
+    kept = [name for name in ("freeze_vision", "freeze_projector", "freeze_audio") if getattr(model_config, name)]
+    if model_config.lora.targets == "all" and kept:
         raise InputError(
-            "model.lora.targets=all puts adapters on the vision tower and the projector, but model.freeze_vision or "
-            "model.freeze_projector keeps them frozen; set model.lora.targets=language"
+            "model.lora.targets=all puts adapters on the towers and the projector, but "
+            f"{' and '.join(f'model.{name}' for name in kept)} keeps them frozen; set model.lora.targets=language"
         )
     return adapters.attach(model, model_config.lora)
 
@@ -164,8 +172,7 @@ def choose_attention(name: str) -> str:
 
 def _folder_or_id(source: str | Path) -> str:
     """Resolve a source; a directory is checked for a configuration file."""
-    if str(source) == tiny.SOURCE:
-        source = tiny.WEIGHTS
+    source = embedded.resolved(source) if isinstance(source, str) else source
     folder = Path(source)
     if not folder.is_dir():
         if isinstance(source, Path) or str(source).startswith((".", "/", "~")) or str(source).count("/") > 1:
@@ -182,6 +189,8 @@ def _read_config(place: str, architecture: str) -> PretrainedConfig:
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError, KeyError, HFValidationError) as error:
         raise InputError(_explain(place, error)) from error
+    if config.model_type == WHOLE and architecture == THINKER:
+        config = config.thinker_config  # text out: talker and vocoder stay where they are
     if config.model_type != architecture:
         raise InputError(
             f"{place}: the checkpoint is of architecture {config.model_type}, but model.architecture is {architecture}; "
@@ -269,7 +278,7 @@ def fingerprint(source: str | Path, memory: Memory | None = None) -> str:
     """Give a short name of a checkpoint's contents, for caches: it changes when a weight, setting or template does.
 
     Args:
-        source: A directory or ``embedded:tiny``; for a hub id, the downloaded revision is the name.
+        source: A directory or embedded checkpoint; for a hub id, the downloaded revision is the name.
         memory: Remembers files that have not changed, so that large ones are read once.
 
     Raises:

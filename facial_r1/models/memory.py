@@ -30,7 +30,7 @@ class Shape:
     Attributes:
         parameters: Of the whole model.
         trained: Of what learns under the job's freezing and adapters.
-        vision: Of the vision tower with its projector.
+        vision: Of the vision tower with its projector, and of the audio tower.
         layers, width, feed_forward: Of the language model.
         kv_width: Width of keys (or values) of one layer: heads x head size.
         vocabulary: Output tokens.
@@ -63,10 +63,11 @@ def shape_of(job: Job, source: str) -> Shape | None:
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    from facial_r1.models import adapters, tiny
+    from facial_r1.models import adapters, embedded
     from facial_r1.models.parts import freeze, parts
+    from facial_r1.models.thinker import WHOLE
 
-    folder = Path(tiny.WEIGHTS) if source == tiny.SOURCE else Path(source)
+    folder = Path(embedded.resolved(source))
     shipped = _ARCHITECTURES / f"{source.rsplit('/', 1)[-1]}.json"
     if (folder / "config.json").is_file():
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -75,18 +76,21 @@ def shape_of(job: Job, source: str) -> Shape | None:
         config = AutoConfig.for_model(values.pop("model_type"), **values)
     else:
         return None
+    if config.model_type == WHOLE:
+        config = config.thinker_config
     with torch.device("meta"):
         model: Any = AutoModelForImageTextToText.from_config(config)
-    tower = sum(p.numel() for module in parts(model).tower.values() for p in module.parameters())
+    towers = {**parts(model).tower, **parts(model).hearing}
+    tower = sum(p.numel() for module in towers.values() for p in module.parameters())
     projector = sum(p.numel() for p in parts(model).projector_parameters())
-    inside = any(name.startswith(tuple(parts(model).tower)) for name in parts(model).projector)
+    inside = any(name.startswith(tuple(towers)) for name in parts(model).projector)
     total = sum(p.numel() for p in model.parameters())
     settings = job.model
     if settings.lora.enabled:
         with torch.device("meta"):
             model = adapters.attach(model, settings.lora)
     else:
-        freeze(model, vision=settings.freeze_vision, projector=settings.freeze_projector)
+        freeze(model, vision=settings.freeze_vision, projector=settings.freeze_projector, audio=settings.freeze_audio)
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return Shape(

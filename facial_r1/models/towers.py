@@ -1,9 +1,9 @@
-"""The vision towers of Qwen-VL with less waiting: the same products and sums, in fewer and larger calls.
+"""The towers of Qwen-VL and Qwen2.5-Omni with less waiting: the same products and sums, in fewer and larger calls.
 
 Two things in transformers' towers cost more than their arithmetic. Patches are embedded by a three-dimensional convolution
 whose stride is its kernel, which is a matrix product, and ten times as slow as one on a CPU. And without FlashAttention each
-window of each image is attended to in a call of its own (a batch of 64 images at 448 pixels: 1,024 calls a layer); windows
-of one length are a batch.
+window of each image is attended to in a call of its own (a batch of 64 images at 448 pixels: 1,024 calls a layer), and so is each
+two seconds of a sound; windows of one length are a batch.
 
 Weights keep their names and modules their places, so that checkpoints, adapters, hooks of DeepSpeed and gradient checkpointing
 see nothing. Results differ from transformers' by rounding only.
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
+from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as qwen2_5_omni
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen2_5_vl
 from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen3_vl
 
@@ -45,15 +46,15 @@ class _Windows(nn.Module):
         """See transformers. `hidden_states` has shape (patches, hidden), `cu_seqlens` (windows + 1,) holds the windows' bounds."""
         own: Any = self
         lengths = (cu_seqlens[1:] - cu_seqlens[:-1]).tolist()
-        if own.config._attn_implementation != "sdpa" or len(lengths) < 2 or position_embeddings is None:
+        if own.config._attn_implementation != "sdpa" or len(lengths) < 2:
+            positions = {} if position_embeddings is None else {"position_embeddings": position_embeddings}
             return super().forward(  # type: ignore[no-any-return,misc]
-                hidden_states, cu_seqlens=cu_seqlens, position_embeddings=position_embeddings, max_seqlen=max_seqlen, **kwargs
+                hidden_states, cu_seqlens=cu_seqlens, max_seqlen=max_seqlen, **positions, **kwargs
             )
-        heads = own.qkv(hidden_states).unflatten(-1, (3, own.num_heads, -1))
-        query, key, value = heads.unbind(1)
-        if _inference(hidden_states):
-            query, key = _rotated(heads[:, :2], *position_embeddings).unbind(1)
-        else:
+        query, key, value = self.projected(own, hidden_states)
+        if position_embeddings is not None and _inference(hidden_states):
+            query, key = (_rotated(part, *position_embeddings) for part in (query, key))
+        elif position_embeddings is not None:
             query, key = self.rotate(query, key, *position_embeddings)
         dropout = own.attention_dropout if own.training else 0.0
 
@@ -70,9 +71,25 @@ class _Windows(nn.Module):
             places = {length: (length_of == length).nonzero().squeeze(1) for length in dict.fromkeys(lengths)}
             order = torch.cat(list(places.values())).argsort()
             attended = torch.cat([attend(rows, length) for length, rows in places.items()])[order]
-        return own.proj(attended.flatten(1))  # type: ignore[no-any-return]
+        return getattr(own, self.out)(attended.flatten(1))  # type: ignore[no-any-return]
 
     rotate: Any
+    projected: Any
+    out = "proj"
+
+
+def _fused(own: Any, states: Tensor) -> tuple[Tensor, ...]:
+    """Queries, keys and values of one layer, each (patches, heads, size)."""
+    return own.qkv(states).unflatten(-1, (3, own.num_heads, -1)).unbind(1)  # type: ignore[no-any-return]
+
+
+def _apart(*names: str) -> Any:
+    """Queries, keys and values of layers of these names."""
+
+    def projected(own: Any, states: Tensor) -> tuple[Tensor, ...]:
+        return tuple(getattr(own, name)(states).unflatten(-1, (own.num_heads, -1)) for name in names)
+
+    return projected
 
 
 def _inference(hidden: Tensor) -> bool:
@@ -82,8 +99,8 @@ def _inference(hidden: Tensor) -> bool:
 
 
 def _rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of heads (patches, parts, heads, size); cosines and sines have shape (patches, size)."""
-    cos, sin = cos[:, None, None], sin[:, None, None]
+    """Rotary embedding of heads (patches, heads, size); cosines and sines have shape (patches, size)."""
+    cos, sin = cos[:, None], sin[:, None]
     half = heads.shape[-1] // 2
     turned = heads * cos
     turned[..., :half].addcmul_(heads[..., half:], sin[..., :half], value=-1)
@@ -116,16 +133,34 @@ class QuickMLP(qwen2_5_vl.Qwen2_5_VLMLP):
 class Qwen25Windows(_Windows, qwen2_5_vl.Qwen2_5_VLVisionAttention):
     """Window attention of Qwen2.5-VL."""
 
+    projected = staticmethod(_fused)
     rotate = staticmethod(qwen2_5_vl.apply_rotary_pos_emb_vision)
 
 
 class Qwen3Windows(_Windows, qwen3_vl.Qwen3VLVisionAttention):
     """Attention of Qwen3-VL's tower, where a window is an image."""
 
+    projected = staticmethod(_fused)
     rotate = staticmethod(qwen3_vl.apply_rotary_pos_emb_vision)
 
 
+class OmniWindows(_Windows, qwen2_5_omni.Qwen2_5OmniVisionAttention):
+    """Window attention of Qwen2.5-Omni's vision tower."""
+
+    projected = staticmethod(_apart("q", "k", "v"))
+    rotate = staticmethod(qwen2_5_omni.apply_rotary_pos_emb_vision)
+
+
+class OmniSounds(_Windows, qwen2_5_omni.Qwen2_5OmniAudioAttention):  # type: ignore[misc]
+    """Attention of Qwen2.5-Omni's audio tower, where a window is two seconds of a sound."""
+
+    projected = staticmethod(_apart("q_proj", "k_proj", "v_proj"))
+    out = "out_proj"
+
+
 _WINDOWS: dict[type[nn.Module], type[nn.Module]] = {
+    qwen2_5_omni.Qwen2_5OmniVisionAttention: OmniWindows,
+    qwen2_5_omni.Qwen2_5OmniAudioAttention: OmniSounds,
     qwen2_5_vl.Qwen2_5_VLVisionAttention: Qwen25Windows,
     qwen3_vl.Qwen3VLVisionAttention: Qwen3Windows,
 }
@@ -134,11 +169,15 @@ _IN_TOWERS: dict[type[nn.Module], type[nn.Module]] = {
     qwen2_5_vl.Qwen2_5_VLMLP: QuickMLP,
 }
 _TOWERS = (qwen2_5_vl.Qwen2_5_VisionTransformerPretrainedModel,)
-_EMBEDDINGS = (qwen2_5_vl.Qwen2_5_VisionPatchEmbed, qwen3_vl.Qwen3VLVisionPatchEmbed)
+_EMBEDDINGS = (
+    qwen2_5_omni.Qwen2_5_VisionPatchEmbed,
+    qwen2_5_vl.Qwen2_5_VisionPatchEmbed,
+    qwen3_vl.Qwen3VLVisionPatchEmbed,
+)
 
 
 def quicken(model: PreTrainedModel) -> int:
-    """Let the tower of a model compute as described above; returns how many of its modules do (0 for other architectures)."""
+    """Let the towers of a model compute as described above; returns how many of its modules do (0 for other architectures)."""
     count = 0
     inside = {part for module in model.modules() if isinstance(module, _TOWERS) for part in module.modules()}
     for module in model.modules():

@@ -199,6 +199,15 @@ def render(
     return "\n\n".join(block for block in blocks if block)
 
 
+def hides_transcript(prompt: PromptText, record: Any) -> bool:
+    """Whether a record has a transcript of which `render` shows nothing: neither by ``{transcript}`` nor within its question."""
+    said = " ".join(_inert(str(_field(record, "transcript") or "")).split())
+    if not said or (not prompt.file and "{transcript}" in prompt.instruction):
+        return False
+    asks = "{Question}" in _template_of(prompt.file) if prompt.file else "{question}" in prompt.instruction
+    return not (asks and said in " ".join(_inert(str(_field(record, "question") or "")).split()))
+
+
 def messages(
     record: Any,
     prompt: PromptText,
@@ -213,6 +222,9 @@ def messages(
 ) -> list[Message]:
     """The prompt in chat form: an optional system turn, then one user turn with its images first and the text last.
 
+    A record's video comes after its images, and then its sound: one part with `sound: true` where it has both, which models that
+    hear are shown in turns, or an audio part.
+
     Args:
         image_count: Image parts; by default as many as the record has.
 
@@ -220,13 +232,20 @@ def messages(
     """
     text = render(prompt, record, labels, hint, vocabulary=vocabulary, issues=issues, previous=previous, training=training)
     count = _image_count(record) if image_count is None else image_count
-    user: Message = {"role": "user", "content": [*({"type": "image"} for _ in range(count)), _text(text)]}
+    user: Message = {"role": "user", "content": [*({"type": "image"} for _ in range(count)), *_clip_parts(record), _text(text)]}
     return [user] if prompt.system is None else [{"role": "system", "content": [_text(prompt.system)]}, user]
 
 
 def completion_messages(description: str) -> list[Message]:
     """The assistant's turn in chat form, for supervised fine-tuning on a written description."""
     return [{"role": "assistant", "content": [_text(description)]}]
+
+
+def _clip_parts(record: Any) -> list[dict[str, Any]]:
+    video, audio = bool(_field(record, "video")), bool(_field(record, "audio"))
+    if video:
+        return [{"type": "video", "sound": True}] if audio else [{"type": "video"}]
+    return [{"type": "audio"}] if audio else []
 
 
 def _text(text: str) -> dict[str, str]:

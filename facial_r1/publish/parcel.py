@@ -103,8 +103,9 @@ def _dataset(run: Run, with_images: bool) -> Parcel:
         parcel.files["yield.json"] = run.path / "yield.json"
     if not with_images:
         parcel.left_out.append(("images/", f"{len(pictures)} pictures of faces; --with-images takes them along"))
-        if (run.path / "contact_sheet.png").is_file():
-            parcel.left_out.append(("contact_sheet.png", "pictures of faces"))
+        for name in ("contact_sheet.png", "clip_sheet.png"):
+            if (run.path / name).is_file():
+                parcel.left_out.append((name, "pictures of faces"))
         return parcel
     for path, name in pictures.items():
         if not Path(path).is_file():

@@ -10,6 +10,7 @@ from facial_r1 import atomic
 from facial_r1.report import document, sections, written
 from facial_r1.report.gallery import Pictures, Prompts, gallery, rollouts
 from facial_r1.report.load import Run, load_run, models_of, sub_runs
+from facial_r1.report.preparation import preparation
 
 FILE = "report.html"
 MAX_BYTES = 10_000_000
@@ -72,6 +73,7 @@ def _render(run: Run, models: Mapping[str, Run], title: str, samples: int, steps
         if child.rollouts and (found := rollouts(child, label, pictures, prompts, steps, groups))
     ]
     synthesis = written.synthesis(run, pictures)
+    prepared = preparation(run)
     notes = list(dict.fromkeys(run.notes))
     if pictures.missing:
         notes.append(f"{pictures.missing} image(s) could not be read and are shown as empty frames")
@@ -85,6 +87,7 @@ def _render(run: Run, models: Mapping[str, Run], title: str, samples: int, steps
         gallery=shown,
         rollouts=browsers,
         synthesis=synthesis,
+        prepared=prepared,
         prompts=prompts.texts,
         notes=notes,
         **sections.context(run, models),

@@ -16,7 +16,7 @@ from typing import Any
 from facial_r1 import atomic
 from facial_r1.config.schema import ImageSize, Model
 from facial_r1.errors import InputError
-from facial_r1.models import tiny
+from facial_r1.models import embedded
 from facial_r1.models.images import ImageSizer
 
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
@@ -28,7 +28,7 @@ def folder_to_serve(model: Model, source: str, cache: Path) -> Path:
 
     Args:
         model: The `model` group of the job.
-        source: Folder, hub id or `embedded:tiny`.
+        source: Folder, hub id or embedded checkpoint (`embedded:tiny`).
         cache: Where a folder with another processor is made, if it takes one.
 
     Raises:
@@ -47,8 +47,8 @@ def folder_to_serve(model: Model, source: str, cache: Path) -> Path:
 
 
 def _local(source: str) -> Path:
-    if source == tiny.SOURCE:
-        return tiny.WEIGHTS
+    if source in embedded.FOLDERS:
+        return embedded.FOLDERS[source]
     folder = Path(source).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

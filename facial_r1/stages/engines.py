@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from facial_r1.errors import InputError
 from facial_r1.generation.engine import Engine
 from facial_r1.stages.context import Context
-from facial_r1.stages.material import Loaded, load_model, picture_opener, say
+from facial_r1.stages.material import Loaded, load_model, say
+from facial_r1.stages.openers import picture_opener
 
 
 def load_for_generation(context: Context, source: str | None = None) -> Loaded:
@@ -87,6 +89,7 @@ def _identity(context: Context, loaded: Loaded, engine: Any, cache: Any) -> dict
 
     generation = context.job.generation
     view = picture_view(context.job.model.image_size, blank=bool(getattr(context.job.stage, "blank_images", False)))
+    view |= _media_view(context)
     if generation.name == "openai":
         return {**engine.identity(), "view": view}
     from facial_r1 import models
@@ -103,3 +106,9 @@ def _identity(context: Context, loaded: Loaded, engine: Any, cache: Any) -> dict
         attention=context.job.model.attention,
         **({"logprobs": True} if generation.logprobs else {}),  # what was stored before there was a choice stays valid
     )
+
+
+def _media_view(context: Context) -> dict[str, Any]:
+    """How clips and sounds are shown, where that is another way than by default."""
+    settings: dict[str, Any] = {"video": context.job.data.video, "audio": context.job.data.audio}
+    return {name: asdict(one) for name, one in settings.items() if one != type(one)()}

@@ -11,6 +11,7 @@ from facial_r1.stages.context import Context
 from facial_r1.stages.engines import load_for_generation
 from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
 from facial_r1.stages.material import Data, chat, load_model, load_records, reward_options, say, usable
+from facial_r1.stages.openers import shown
 from facial_r1.stages.planning import say_memory, worth_saying
 from facial_r1.stages.reward_servers import set_up_rewards
 from facial_r1.stages.scoring import evaluate_model
@@ -57,7 +58,7 @@ def train(context: Context, stage: GRPO, rows: list[Record], data: Data) -> None
 
     set_up_rewards(context, data)
     loaded = load_model(context, train=True)
-    prompts = [Row(chat(context, record, data, training=True), record.images, record.to_json()) for record in rows]
+    prompts = [Row(chat(context, record, data, training=True), record=record.to_json(), **shown(record)) for record in rows]
     checkpoint = checkpoint_of(context)
     trackers = context.track(step_of(checkpoint))
     trainer = build_trainer(

@@ -10,25 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from facial_r1 import atomic, prompts, rewards
 from facial_r1.config.schema import Eval, Synthesis
-from facial_r1.data import Data, Record, load_data, open_image, write_skipped
+from facial_r1.data import Data, Record, load_data, write_skipped
 from facial_r1.data.mixture import sample
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
+from facial_r1.stages.openers import MediaOpener, picture_opener
 
 _log = logging.getLogger("facial_r1")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its processor and the function that opens pictures at its size."""
+    """A model with its processor and what opens pictures, clips and sounds for it."""
 
     model: Any
     processor: Any
-    open_image: Callable[[str], Image.Image]
+    open_image: MediaOpener
     source: str
 
 
@@ -95,6 +94,25 @@ def _note_data(context: Context, data: Data) -> None:
         if note not in said:
             said.add(note)
             say(context, f"note: {note}")
+    if not getattr(context.job.stage, "predictions", None):  # answers from files were asked for elsewhere
+        warning = hidden_words(context, [*data.train, *data.test])[1]
+        if warning and warning not in said:
+            said.add(warning)
+            say(context, f"warning: {warning}")
+
+
+def hidden_words(context: Context, records: Sequence[Record]) -> tuple[int, str]:
+    """How many rows have a transcript that the job uses and its prompt never shows, and a warning with the fix ("" for none)."""
+    modalities, prompt = context.job.data.modalities, context.job.prompt
+    if modalities is not None and "text" not in modalities:
+        return 0, ""
+    hidden = sum(prompts.hides_transcript(prompt, record) for record in records)
+    if not hidden:
+        return 0, ""
+    return hidden, (
+        f"{hidden} of {len(records)} rows have a transcript that prompt={prompt.name} does not show: set prompt=clip, or write "
+        "{transcript} into prompt.instruction. data.modalities=[video,audio] says that the words are not meant to be read"
+    )
 
 
 def describe_rows(data: Data, files: Sequence[str]) -> Data:
@@ -194,24 +212,6 @@ def load_model(context: Context, *, train: bool, source: str | None = None) -> L
         train=train,
     )
     return Loaded(model, processor, picture_opener(context, processor), found)
-
-
-def picture_opener(context: Context, processor: Any) -> Callable[[str], Image.Image]:
-    """Opens a picture upright, in RGB, at the size the model sees; a grey square under `stage.blank_images`.
-
-    Without a processor (a server resizes by itself) only a square side or an upper bound on the area are applied.
-    """
-    from facial_r1.models.images import ImageSizer
-
-    size = context.job.model.image_size
-    sizer = ImageSizer.without_processor(size) if processor is None else ImageSizer.from_processor(processor, size)
-    blank = bool(getattr(context.job.stage, "blank_images", False))
-
-    def opened(path: str) -> Image.Image:
-        picture = sizer.apply(open_image(path))
-        return Image.new("RGB", picture.size, (128, 128, 128)) if blank else picture
-
-    return opened
 
 
 def chat(context: Context, record: Record, data: Data, **options: Any) -> list[dict[str, Any]]:

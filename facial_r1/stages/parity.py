@@ -23,6 +23,7 @@ from facial_r1.prompts import parse
 from facial_r1.stages.context import Context
 from facial_r1.stages.engines import engine_of, load_for_generation
 from facial_r1.stages.material import chat, say
+from facial_r1.stages.openers import shown
 
 FILE = "parity.json"
 _SHOWN = 3
@@ -112,7 +113,7 @@ def check_parity(context: Context, records: Sequence[Record], data: Data, sampli
     """
     generation = context.job.generation
     chosen = sorted(records, key=lambda record: rank(context.job.seed, "parity", record.id))[: generation.parity_rows]
-    requests = [Request(record.id, chat(context, record, data), record.images) for record in chosen]
+    requests = [Request(record.id, chat(context, record, data), **shown(record)) for record in chosen]
     answers: dict[str, list[Completion]] = {}
     for name in generation.parity:
         own = replace(context, job=replace(context.job, generation=replace(generation, name=name, cache=False, parity=[])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from facial_r1.config.schema import ImageSize
@@ -14,6 +15,8 @@ from facial_r1.stages.material import say
 _CHARACTERS_PER_TOKEN = 4.0
 #: Side in pixels of the square that becomes one placeholder in Qwen2.5-VL.
 _CELL = 28
+#: Placeholders of a second of sound in Qwen2.5-Omni.
+_SOUND_TOKENS = 25
 #: Side assumed where the size of an image is the processor's own choice.
 _USUAL_SIDE = 448
 
@@ -37,7 +40,11 @@ def prompt_tokens(context: Context, record: Record, data: Data) -> int:
     """Tokens of a prompt with its images, as far as they can be told without the tokenizer."""
     rules = data.protocol_of(record)
     text = render(context.job.prompt, record, rules.labels, vocabulary=rules.action_units)
-    return round(len(text) / _CHARACTERS_PER_TOKEN) + len(record.images) * image_tokens(context.job.model.image_size)
+    pictures = len(record.images)
+    if record.video:  # two frames share their placeholders
+        pictures += math.ceil(context.job.data.video.frames / 2)
+    sound = round(context.job.data.audio.max_seconds * _SOUND_TOKENS) if record.audio else 0
+    return round(len(text) / _CHARACTERS_PER_TOKEN) + pictures * image_tokens(context.job.model.image_size) + sound
 
 
 def image_tokens(size: ImageSize) -> int:

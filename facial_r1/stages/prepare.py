@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facial_r1 import atomic
 from facial_r1.config.schema import Prepare
@@ -24,20 +24,28 @@ from facial_r1.data.records import summarise
 from facial_r1.data.selection import by_fold
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
-from facial_r1.stages.material import say
+from facial_r1.stages.face_crops import Cropped, crop_faces, finder_of
+from facial_r1.stages.material import hidden_words, say
+
+if TYPE_CHECKING:
+    from facial_r1.data.media.overview import Overview
 
 Sides = dict[str, Records]
 
 _ROWS = 30
 """Rows of the contact sheet, at most."""
 
+_CLIPS = 12
+"""Clips on the sheet of clips, at most."""
+
 
 def run(context: Context) -> dict[str, Any] | None:
-    """Write `<side>.jsonl`, `contact_sheet.png` and (under data.on_error=skip) `skipped.jsonl`; return the summary."""
+    """Write `<side>.jsonl`, sheets of faces and clips, crops and (where rows are left out) `skipped.jsonl`; return the summary."""
     stage, config = context.job.stage, context.job.data
     assert isinstance(stage, Prepare)
     if not context.main:
         return None
+    finder = finder_of(stage.crop_faces)  # said before the data is read
     rules = load_protocol(config.protocol)
     if config.kind == "source":
         prepared = prepare_source(config, context.stop.check)
@@ -50,20 +58,35 @@ def run(context: Context) -> dict[str, Any] | None:
     if context.job.debug.dry_run:
         say(context, f"plan: {sum(map(len, sides.values()))} rows into {', '.join(f'{side}.jsonl' for side in sides)}")
         return None
+    cropped = None
+    if finder is not None:
+        cropped = crop_faces(context, sides, stage.crop_faces, finder)
+        sides, notes = cropped.sides, [*notes, *cropped.notes]
+        problems = [*problems, *cropped.broken]
+        for note in cropped.notes:
+            say(context, f"note: {note}")
     files = {f"{side}.jsonl": _write(context.run.path / f"{side}.jsonl", records) for side, records in sides.items()}
-    if problems:
-        write_skipped(context.run.path / "skipped.jsonl", problems)
+    left_out = [*problems, *cropped.missing] if cropped else problems
+    if left_out:
+        write_skipped(context.run.path / "skipped.jsonl", left_out)
+    everything = [record for records in sides.values() for record in records]
+    hidden, warning = hidden_words(context, everything)
+    if warning:
+        notes = [*notes, warning]
+        say(context, f"warning: {warning}")
+    media = _overview(everything, problems)
     if stage.faces:
         _draw_sheet(context.run.path / "contact_sheet.png", sides, stage.faces, stage.tile)
-    everything = [record for records in sides.values() for record in records]
+        if media is not None:
+            _draw_clips(context, everything, media)
     counts = {side: _counts(records) for side, records in sides.items()}
     fingerprint = hashlib.sha256(":".join(records.fingerprint for records in sides.values()).encode()).hexdigest()
     sizes = {side: len(records) for side, records in sides.items()}
-    context.run.update_status(data={"name": config.name, "fingerprint": fingerprint, **sizes, "skipped": len(problems)})
+    context.run.update_status(data={"name": config.name, "fingerprint": fingerprint, **sizes, "skipped": len(left_out)})
     summary: dict[str, Any] = {
         "stage": "prepare",
         "metrics": {},
-        "failures": {"bad_rows": skipped_rows(problems)} if problems else {},
+        "failures": _failures(problems, cropped),
         "rows": len(everything),
         "sides": counts,
         "all": _counts(everything),
@@ -73,6 +96,10 @@ def run(context: Context) -> dict[str, Any] | None:
         "files": files,
         "notes": notes,
     }
+    if media is not None:
+        summary["clips"] = media.to_json() | {"transcripts_not_shown": hidden}
+    if cropped is not None:
+        summary["faces"] = cropped.facts
     if prepared is not None:
         summary |= {
             "source": config.source,
@@ -135,6 +162,11 @@ def describe(sides: Mapping[str, Sequence[Record]], notes: Sequence[str]) -> lis
     return lines + [f"note: {note}" for note in notes]
 
 
+def _failures(problems: Sequence[Problem], cropped: Cropped | None) -> dict[str, int]:
+    counts = {"bad_rows": skipped_rows(problems), "rows_without_face": skipped_rows(cropped.missing) if cropped else 0}
+    return {name: count for name, count in counts.items() if count}
+
+
 def _write(path: Path, records: Sequence[Record]) -> dict[str, Any]:
     text = "".join(json.dumps(record.to_json(), ensure_ascii=False) + "\n" for record in records)
     atomic.write_text(path, text)
@@ -143,7 +175,8 @@ def _write(path: Path, records: Sequence[Record]) -> dict[str, Any]:
 
 def _counts(records: Sequence[Record]) -> dict[str, Any]:
     counts = summarise(records)
-    return {name: counts[name] for name in ("rows", "subjects", "images", "labels", "AUs", "labelled", "coded", "described")}
+    names = ("rows", "subjects", "images", "videos", "sounds", "labels", "AUs", "labelled", "coded", "described")
+    return {name: counts[name] for name in names if name in counts}
 
 
 def _draw_sheet(path: Path, sides: Mapping[str, Sequence[Record]], faces: int, tile: int) -> None:
@@ -158,9 +191,42 @@ def _draw_sheet(path: Path, sides: Mapping[str, Sequence[Record]], faces: int, t
         for row in sample_faces(shown, faces)
         for record in row
     ]
+    _save(contact_sheet(items, columns=faces, tile=tile), path)
+
+
+def _overview(records: Sequence[Record], problems: Sequence[Problem]) -> Overview | None:
+    """Counts of clips; None for data without video and sound."""
+    if not any(record.video or record.audio for record in records):
+        return None
+    from facial_r1.data.media.overview import overview
+
+    return overview(records, problems)
+
+
+def _draw_clips(context: Context, records: Sequence[Record], facts: Overview) -> None:
+    # Drawing needs numpy and PyAV; the rest of this stage does not.
+    from facial_r1.data.media.sheet import media_sheet
+
+    stage, config = context.job.stage, context.job.data
+    assert isinstance(stage, Prepare)
+    shown = sample_clips([record for record in records if record.video or record.audio], _CLIPS)
+    sheet = media_sheet(shown, facts, config.video, config.audio, columns=stage.faces, tile=stage.tile)
+    _save(sheet, context.run.path / "clip_sheet.png")
+
+
+def _save(sheet: Any, path: Path) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    contact_sheet(items, columns=faces, tile=tile).save(fresh, "PNG")
+    sheet.save(fresh, "PNG")
     fresh.replace(path)
+
+
+def sample_clips(records: Sequence[Record], count: int) -> list[Record]:
+    """Up to `count` records, of as many labels as there is room for and of each as many, the same for the same records."""
+    rows = sample_faces(records, count)
+    turns = [row[place] for place in range(count) for row in rows]
+    distinct = {record.id: record for record in turns if record is not None}
+    chosen = list(distinct)[:count]
+    return [record for record in records if record.id in chosen]
 
 
 def sample_faces(records: Sequence[Record], faces: int) -> list[list[Record | None]]:

@@ -27,6 +27,7 @@ from facial_r1.stages.context import Context
 from facial_r1.stages.engines import engine_of
 from facial_r1.stages.material import Loaded, chat, reward_options, say
 from facial_r1.stages.open_vocabulary import add_wheels, predicted_words, without_labels
+from facial_r1.stages.openers import shown
 from facial_r1.stages.reward_servers import server_failures, set_up_rewards
 
 
@@ -45,7 +46,7 @@ def generate_answers(
     missing = [record for record in records if record.id not in done][context.rank :: context.world]
     engine = engine_of(context, loaded)
     for part in in_chunks(context, missing, chunk, "answering"):
-        requests = [Request(record.id, chat(context, record, data), record.images) for record in part]
+        requests = [Request(record.id, chat(context, record, data), **shown(record)) for record in part]
         answers = engine.generate(requests, sampling, context.job.seed)
         rows = [
             {"id": record.id, "completion": answer.text, "finish_reason": answer.finish_reason, "tokens": answer.length}

@@ -12,6 +12,7 @@ from facial_r1.stages.context import Context
 from facial_r1.stages.engines import load_for_generation
 from facial_r1.stages.fitting import checkpoint_of, finish, fit, step_of
 from facial_r1.stages.material import Data, chat, load_model, load_records, say, usable
+from facial_r1.stages.openers import shown
 from facial_r1.stages.planning import say_memory, worth_saying
 from facial_r1.stages.scoring import evaluate_model
 
@@ -52,9 +53,9 @@ def train(context: Context, stage: SFT, rows: list[Record], data: Data) -> None:
     from facial_r1.training.sft import Example, build_trainer
 
     loaded = load_model(context, train=True)
-    examples = [Example(chat(context, record, data, training=True), target(context, record), record.images) for record in rows]
+    examples = [Example(chat(context, record, data, training=True), target(context, record), **shown(record)) for record in rows]
     examples += [
-        Example(chat(context, record, data, hint="labels", training=True), target(context, record), record.images)
+        Example(chat(context, record, data, hint="labels", training=True), target(context, record), **shown(record))
         for index, record in enumerate(rows)
         if _hinted(index, stage.hinted)
     ]

@@ -19,6 +19,7 @@ from facial_r1.stages import journal, ranks
 from facial_r1.stages.context import Context
 from facial_r1.stages.engines import engine_of, load_for_generation
 from facial_r1.stages.material import chat, load_records, say, usable
+from facial_r1.stages.openers import shown
 from facial_r1.stages.quality import CHECKS, MODES, Accepted, Verdict, judge
 from facial_r1.stages.scoring import in_chunks
 
@@ -97,7 +98,7 @@ def write_chunk(
             temperature=0.0 if attempt == 1 else stage.temperature, top_p=stage.top_p, max_new_tokens=stage.max_new_tokens
         )
         requests = [
-            Request(f"{record.id}#{attempt}", _ask(context, stage, record, data, last.get(record.id)), record.images)
+            Request(f"{record.id}#{attempt}", _ask(context, stage, record, data, last.get(record.id)), **shown(record))
             for record in pending[context.rank :: context.world]
         ]
         shares = ranks.gather(engine.generate(requests, sampling, context.job.seed + attempt))

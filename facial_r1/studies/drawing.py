@@ -39,7 +39,9 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> Path:
     for place, panel in enumerate(panels):
         _panel(drawn.add_subplot(down, across, place + 1), study, panel, rows)
     seeds = len({row.seed for row in rows if row.seed is not None})
-    drawn.text(0.995, -0.01, f"circles: {seeds} seeds; dot and bar: their mean, 95 % interval (Student's t)"
+    marks = f"circles: {seeds} seeds; dot and bar: their mean, 95 % interval (Student's t)"
+    drawn.text(0.995, -0.01, (marks if seeds > 1 else "bar: 95 % interval over the test rows")
+               + ("; dotted: chance" if any(panel.chance is not None for panel in panels) else "")
                + ("; dashed: the model that all start from" if any(row.point == START for row in rows) else ""),
                ha="right", va="top", fontsize=7.5, color=MUTED)  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +65,8 @@ def _panel(axes: Axes, study: Study, panel: Panel, rows: Sequence[Row]) -> None:
         shift = 0.0 if numeric or len(models) == 1 else 0.16 * (number - (len(models) - 1) / 2)
         xs = [x + shift for x, _ in found]
         for x, one in zip(xs, (one for _, one in found), strict=True):
+            if len(one.values) == 1:
+                continue
             beside = x * 1.07 if study.figure.scale == "log" else x + _BESIDE * (max(where.values()) - min(where.values()) or 1)
             axes.plot(
                 [beside] * len(one.values),
@@ -82,6 +86,8 @@ def _panel(axes: Axes, study: Study, panel: Panel, rows: Sequence[Row]) -> None:
     begin = [row for row in rows if row.point == START and row.metric == panel.key]
     if begin:
         axes.axhline(begin[0].value * factor, color=MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
+    if panel.chance is not None:
+        axes.axhline(panel.chance * factor, color=MUTED, lw=1, ls=":", zorder=0)
     if study.figure.scale == "log":
         axes.set_xscale("log", base=2)
     if numeric:
@@ -107,6 +113,8 @@ def _limits(axes: Axes, rows: Sequence[Row], panel: Panel, factor: float) -> Non
     values = [row.value * factor for row in rows if row.metric == panel.key]
     if not values:
         return
+    if panel.chance is not None:
+        values.append(panel.chance * factor)
     room = max((max(values) - min(values)) * 0.6, 0.02 * factor if panel.percent else 1e-3)
     low, high = axes.get_ylim()
     low, high = max(low, min(values) - room), min(high, max(values) + room)

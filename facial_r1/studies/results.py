@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Spread:
-    """A point's mean over seeds with its 95 % interval (Student's t over the seeds; None with one seed)."""
+    """A point's mean over seeds with its 95 % interval (Student's t over the seeds; with one seed, the run's own over test rows)."""
 
     mean: float
     low: float | None
@@ -119,12 +119,13 @@ def _rows(study: Study, run: RunDirectory, point: str, seed: int | None, optiona
         if optional and panel.training:  # the start learns by other steps
             continue
         for model in [""] if optional else panel.models or [""]:
-            figure = _in_training(run, panel.metric) if panel.training else _in_summary(run, summary, model, panel.metric)
+            figure = _in_training(run, panel.metric) if panel.training else _in_summary(run, summary, model, panel)
             if figure is None and optional:
                 continue
             if figure is None:
                 raise InputError(
-                    f"{run.path}: no metric {panel.metric} in its {'metrics.jsonl' if panel.training else 'summary.json'}"
+                    f"{run.path}: no metric {panel.key} in its {'metrics.jsonl' if panel.training else 'summary.json'}"
+                    + (f"; the study's settings need stage.by: [{panel.group.split('=')[0]}]" if panel.group else "")
                 )
             row = Row(point, seed, model, panel.key, figure["value"], figure.get("low"), figure.get("high"), figure["n"],
                       summary.get("seconds"))  # fmt: skip
@@ -133,11 +134,15 @@ def _rows(study: Study, run: RunDirectory, point: str, seed: int | None, optiona
     return rows
 
 
-def _in_summary(run: RunDirectory, summary: Mapping[str, Any], model: str, metric: str) -> dict[str, Any] | None:
+def _in_summary(run: RunDirectory, summary: Mapping[str, Any], model: str, panel: Panel) -> dict[str, Any] | None:
     block = summary.get("models", {}).get(model) if model else summary
     if block is None:
         raise InputError(f"{run.path}: no model '{model}' in its summary.json, which has {', '.join(summary.get('models', {}))}")
-    figure = block.get("metrics", {}).get(metric)
+    if panel.group is not None:
+        field, value = panel.group.split("=", 1)
+        groups: Mapping[str, Any] = next((by["groups"] for by in block.get("by", []) if by["field"] == field), {})
+        block = groups.get(value, {})
+    figure = block.get("metrics", {}).get(panel.metric)
     return figure if figure is not None and figure.get("value") is not None else None
 
 
@@ -189,10 +194,10 @@ def _row(cells: Mapping[str, str]) -> Row:
 
 def over_seeds(rows: Sequence[Row], point: str, panel: Panel, model: str) -> Spread | None:
     """A point's spread in a panel; None where nothing was run."""
-    values = [
-        row.value for row in rows if (row.point, row.metric, row.model) == (point, panel.key, model) and row.seed is not None
-    ]
-    return spread(values) if values else None
+    found = [row for row in rows if (row.point, row.metric, row.model) == (point, panel.key, model) and row.seed is not None]
+    if len(found) == 1:
+        return Spread(found[0].value, found[0].low, found[0].high, (found[0].value,))
+    return spread([row.value for row in found]) if found else None
 
 
 def markdown(study: Study, rows: Sequence[Row]) -> str:

@@ -37,11 +37,15 @@ class Point:
 class Panel:
     """One panel of the figure: a metric of summary.json, of the models named (a pipeline has several) or of the run itself.
 
-    With `training` it is one of metrics.jsonl instead: its mean over the last quarter of the steps.
+    With `training` it is one of metrics.jsonl instead: its mean over the last quarter of the steps. With `group`, `field=value`,
+    it is that of the test rows whose field has the value; the evaluation must have it under `stage.by`. `chance` draws a line
+    at what guessing gives.
     """
 
     metric: str
     training: bool = False
+    group: str | None = None
+    chance: float | None = None
     label: str | None = None
     models: list[str] = Field(default_factory=list)
     percent: bool = False
@@ -49,11 +53,13 @@ class Panel:
     @property
     def key(self) -> str:
         """The name in results.csv: "training: loss" for a metric of metrics.jsonl, which may also be one of summary.json."""
-        return f"training: {self.metric}" if self.training else self.metric
+        return f"training: {self.metric}" if self.training else f"{self.metric}, {self.group}" if self.group else self.metric
 
     def __post_init__(self) -> None:
         if self.training and self.models:
             raise ValueError(f"{self.metric}: metrics.jsonl is that of the run itself; leave out models or training")
+        if self.group is not None and (self.training or "=" not in self.group):
+            raise ValueError(f"group={self.group}: field=value of test rows, for example meta_info.carrier=voice; not with training")
 
 
 @dataclass(config=_strict, frozen=True)

@@ -31,7 +31,7 @@ from facial_r1.training.group_base import SharedWork
 from facial_r1.training.load_once import ROW, LoadOnceDataset
 from facial_r1.training.micro_batches import equal_groups, total_reward
 from facial_r1.training.rollout import Rollout
-from facial_r1.training.vision_reuse import ImageStore
+from facial_r1.training.vision_reuse import MediaStore
 
 #: Keys of a batch that are padded on the left.
 _LEFT = ("prompt_ids", "prompt_mask")
@@ -172,27 +172,23 @@ def _padded(tensors: Sequence[Tensor], value: float, left: bool = False) -> list
 
 
 def join_rollouts(prompts: Sequence[tuple[Rollout, int]]) -> Rollout:
-    """One rollout of these prompts, with their images and what is known of them."""
+    """One rollout of these prompts, with what they show and what is known of them."""
     ids: list[Tensor] = []
     index: list[tuple[int, ...]] = []
-    store = ImageStore([], None)
-    grids: list[Tensor] = []
+    store = MediaStore()
     joined = Rollout(ids, index, store)
     for place, (rollout, prompt) in enumerate(prompts):
         ids.append(rollout.ids[prompt])
-        images = rollout.image_index[prompt]
-        moved = {old: len(store.patches) + offset for offset, old in enumerate(dict.fromkeys(images))}
-        index.append(tuple(moved[image] for image in images))
+        shown = rollout.shown[prompt]
+        moved = {old: len(store.items) + offset for offset, old in enumerate(dict.fromkeys(shown))}
+        index.append(tuple(moved[item] for item in shown))
         if prompt in rollout.positions:
             joined.positions[place] = rollout.positions[prompt]
         for old in moved:
-            store.patches.append(rollout.store.patches[old])
-            assert rollout.store.grids is not None
-            grids.append(rollout.store.grids[old])
+            store.items.append(rollout.store.items[old])
         for (tower, old), features in rollout.store.encoded.items():
             if old in moved:
                 store.encoded[tower, moved[old]] = features
-    store.grids = torch.stack(grids) if grids else None
     return joined
 
 

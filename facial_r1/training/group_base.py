@@ -8,12 +8,15 @@ from typing import Any
 
 from accelerate.logging import get_logger
 from datasets import IterableDataset
-from torch import Tensor, nn
+from torch import Tensor
 from trl import GRPOTrainer
 
+from facial_r1.errors import InputError
 from facial_r1.generation import prefix_decode
 from facial_r1.generation.prompt_batch import ImageLoader, supported
 from facial_r1.generation.special_tokens import placeholder_tokens
+from facial_r1.models.media import KINDS, towers
+from facial_r1.models.thinker import as_thinker, backbone_of
 from facial_r1.training import log_probs, shared_prompt, vision_reuse
 from facial_r1.training.checkpoint_weights import ReloadsWeights
 from facial_r1.training.efficiency import Efficiency
@@ -85,6 +88,7 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         self._reserve_position = 0  # of the stream of fresh prompts (see `dynamic_sampling`)
         super().__init__(*args, **kwargs)
         self._report = self.efficiency.resolve(self._obstacles())
+        self._check_media()
         self._install()
 
     def efficiency_report(self) -> dict[str, str]:
@@ -99,13 +103,18 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         """The transformers model inside DDP and PEFT wrappers."""
         return prefix_decode.base_model(self.accelerator.unwrap_model(self.model))
 
+    @property
+    def _backbone(self) -> Any:
+        """The part of `_core` below its output layer, with its towers."""
+        return backbone_of(self._core)
+
     def _obstacles(self) -> dict[str, str | None]:
         args = self.args
         core = prefix_decode.base_model(self.model)
-        backbone = getattr(core, "model", None)
+        backbone = backbone_of(core)
         decoder = getattr(backbone, "language_model", None)
         common: str | None = None
-        if not isinstance(backbone, nn.Module) or not vision_reuse.supports(backbone):
+        if not vision_reuse.supports(backbone):
             names = ", ".join(vision_reuse.SUPPORTED_MODELS)
             common = f"architecture {type(core).__name__} (supported backbones: {names}); plain TRL is used"
         elif not supported(self.processing_class):
@@ -141,6 +150,19 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
             obstacles["skip_old_logprobs"] = "a generation batch spans several optimizer steps before it is seen a second time"
         return obstacles
 
+    def _check_media(self) -> None:
+        """Refuse rows with clips or sounds where their prompts would have to be made by TRL, which takes pictures alone."""
+        columns = [name for name in ("videos", "audios") if name in (getattr(self.train_dataset, "column_names", None) or ())]
+        if not any(any(self.train_dataset[name]) for name in columns):
+            return
+        for switch in ("load_once", "share_prefill"):
+            if not self._on(switch):
+                state = self._report[switch].removeprefix("off: ")
+                raise InputError(
+                    f"the rows show clips or sounds, and TRL's own path takes pictures alone: stage.efficiency.{switch} has to be on "
+                    f"({state}). Or leave them out: data.modalities=[text]"
+                )
+
     def _all_switches(self) -> list[str]:
         return list(Efficiency().resolve({}))
 
@@ -169,23 +191,25 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
             self.generation_kwargs["suppress_tokens"] = never
             self.generation_config.suppress_tokens = never
         self._shares = any(self._on(switch) for switch in self._report if switch != "overlap_rewards")
+        # TRL loads the reference itself, as the library's class.
+        references = [] if self.ref_model is None else [as_thinker(self.accelerator.unwrap_model(self.ref_model))]
         if not self._shares:
             return
-        references = [] if self.ref_model is None else [self.accelerator.unwrap_model(self.ref_model)]
         for core in [self._core, *references]:
             if self._on("share_vision"):
-                vision_reuse.install(core.model)
+                vision_reuse.install(backbone_of(core))
             if self._on("share_prompt"):
-                shared_prompt.install(core.model.language_model)
+                shared_prompt.install(backbone_of(core).language_model)
         if self._on("load_once"):
             self.data_collator = PromptCollator(
                 self.processing_class, self.image_loader, self.chat_template_kwargs, keep_pictures=self.use_vllm
             )
 
     def _never_sampled(self) -> tuple[int, ...]:
-        """Tokens that stand for pictures: those known by name, and those that the model's configuration names."""
+        """Tokens that stand for pictures or sounds: those known by name, and those that the model's configuration names."""
         config = prefix_decode.base_model(self.model).config
-        named = [getattr(config, f"{name}_token_id", None) for name in ("image", "video", "vision_start", "vision_end")]
+        names = ("image", "video", "audio", "vision_start", "vision_end", "audio_start", "audio_end")
+        named = [getattr(config, f"{name}_token_id", None) for name in names]
         return tuple(sorted({*placeholder_tokens(self._tokenizer), *(token for token in named if isinstance(token, int))}))
 
     def _old_pass_follows(self) -> bool:
@@ -202,14 +226,18 @@ class SharedWork(ReloadsWeights, GRPOTrainer):
         return inputs, prompts
 
     def _vision(self, model: Any) -> log_probs.Vision:
-        """How a pass of `model` gets its image features."""
+        """How a pass of `model` gets the features of pictures, clips and sounds."""
         share = self._on("share_vision")
+        frozen = frozenset(kind for kind in KINDS if all(map(vision_reuse.frozen, towers(self._backbone, [kind]).values())))
         if self.ref_model is not None and model is self.ref_model:
             if self.args.sync_ref_model:
                 return log_probs.Vision(share, tower="reference")
             if self._reference_tower is None:
-                mine, theirs = self._core.model.visual, self.accelerator.unwrap_model(model).model.visual
-                same = vision_reuse.frozen(mine) and not self._dist.is_zero3 and vision_reuse.equal_weights(mine, theirs)
+                theirs = towers(backbone_of(self.accelerator.unwrap_model(model)), KINDS)
+                same = not self._dist.is_zero3 and all(
+                    vision_reuse.frozen(mine) and vision_reuse.equal_weights(mine, theirs[name])
+                    for name, mine in towers(self._backbone, KINDS).items()
+                )
                 self._reference_tower = "policy" if same else "reference"
-            return log_probs.Vision(share, tower=self._reference_tower, keep=True)
-        return log_probs.Vision(share, keep=vision_reuse.frozen(self._core.model.visual))
+            return log_probs.Vision(share, tower=self._reference_tower, keep=frozenset(KINDS))
+        return log_probs.Vision(share, keep=frozen)

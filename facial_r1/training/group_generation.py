@@ -14,7 +14,9 @@ from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
 from facial_r1.generation import prefix_decode
+from facial_r1.generation.draws import seed_of, uniform
 from facial_r1.generation.prompt_batch import PromptBatch, without_empty_fields
+from facial_r1.models.media import Item
 from facial_r1.training import fsdp, log_probs, span_credit
 from facial_r1.training.group_base import Scope, SharedWork
 from facial_r1.training.load_once import PROMPT, PROMPTS, ROW, GroupSampler, LoadOnceDataset, is_stub, row_images
@@ -30,6 +32,10 @@ _REPLACED = ("pixel_values", "image_grid_thw", "mm_token_type_ids", "num_images"
 
 class SharedGeneration(SharedWork):
     """The part of the trainer that turns rows of the dataset into buffered micro-batches."""
+
+    #: For which generation numbers were drawn last, and how often before: dynamic sampling asks several times.
+    _drawn: tuple[bool, int] | None = None
+    _calls = 0
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler:
         sampler = GroupSampler(
@@ -214,10 +220,7 @@ class SharedGeneration(SharedWork):
         counts = [self._prompt_of_row.count(prompt) for prompt in order]
         prompts = rollout.prompts()
         chosen = PromptBatch(
-            [prompts.ids[prompt] for prompt in order],
-            [prompts.image_index[prompt] for prompt in order],
-            prompts.pixel_values,
-            prompts.image_grid_thw,
+            [prompts.ids[prompt] for prompt in order], [prompts.shown[prompt] for prompt in order], prompts.items
         )
         vision = self._vision(self.model)
         with (
@@ -237,10 +240,26 @@ class SharedGeneration(SharedWork):
                 chosen,
                 counts,
                 self._sampling(),
-                vision_arguments=vision.arguments(rollout, rollout.images(list(order))),
+                uniform=self._draws(list(order)),
+                vision_arguments=vision.arguments(rollout, rollout.shows(list(order))),
             )
         taken = [iter(group) for group in completions]
         return [next(taken[order[prompt]]) for prompt in self._prompt_of_row]
+
+    def _draws(self, prompts: list[int]) -> Tensor | None:
+        """Numbers that choose the tokens, for the rows of these prompts one after the other.
+
+        They follow from the seed, the generation and the place of a row among those of all ranks, so that a run samples the same
+        answers however many ranks share a step.
+        """
+        if not self.temperature:
+            return None
+        generation = (self.model.training, self._step // (self.args.steps_per_generation * self.num_iterations))
+        self._calls = self._calls + 1 if generation == self._drawn else 0
+        self._drawn = generation
+        first = self.accelerator.process_index * len(self._prompt_of_row)
+        rows = [first + row for prompt in prompts for row, own in enumerate(self._prompt_of_row) if own == prompt]
+        return uniform((seed_of(self.args.seed, *generation, self._calls, row) for row in rows), self.max_completion_length)
 
     def _sampling(self) -> prefix_decode.Sampling:
         return prefix_decode.Sampling(
@@ -259,12 +278,11 @@ class SharedGeneration(SharedWork):
         """The distinct prompts of rows that TRL has prepared one by one."""
         counts = [len(row or []) for row in images] if images is not None else [0] * len(prompt_ids)
         starts = [sum(counts[:row]) for row in range(len(counts))]
-        device = self.accelerator.device
-        patches: list[Tensor] = []
-        grids: Tensor | None = None
+        pictures: list[Item] = []
         if "pixel_values" in fields:
-            all_grids = torch.as_tensor(fields["image_grid_thw"])
-            all_patches = torch.as_tensor(fields["pixel_values"]).split(all_grids.prod(-1).tolist())
+            grids = torch.as_tensor(fields["image_grid_thw"])
+            patches = torch.as_tensor(fields["pixel_values"]).split(grids.prod(-1).tolist())
+            pictures = [Item("image", values, grid) for values, grid in zip(patches, grids, strict=True)]
         ids: list[list[int]] = []
         index: list[tuple[int, ...]] = []
         kept: list[int] = []
@@ -273,15 +291,12 @@ class SharedGeneration(SharedWork):
             ids.append(prompt_ids[row])
             index.append(tuple(range(len(kept), len(kept) + counts[row])))
             kept.extend(range(starts[row], starts[row] + counts[row]))
-        if kept:
-            patches, grids = [all_patches[image] for image in kept], all_grids[kept]
-        pixels = torch.cat(patches) if patches else None
-        return Rollout.from_prompts(PromptBatch(ids, index, pixels, grids), device)
+        return Rollout.from_prompts(PromptBatch(ids, index, tuple(pictures[image] for image in kept)), self.accelerator.device)
 
     def _fields_of_rows(self, prompt_ids: list[list[int]]) -> dict[str, Any]:
         """What TRL's generation expects of the processor, one copy per row."""
         assert self._pending is not None
-        shown = log_probs.Vision(share=False).arguments(self._pending, self._pending.images(self._prompt_of_row))
+        shown = log_probs.Vision(share=False).arguments(self._pending, self._pending.shows(self._prompt_of_row))
         if not shown:
             return {}
         image_token = self._core.config.image_token_id

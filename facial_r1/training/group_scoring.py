@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from facial_r1.generation import prefix_decode
+from facial_r1.models.media import KINDS, towers
+from facial_r1.models.thinker import backbone_of
 from facial_r1.training import log_probs
 from facial_r1.training.group_base import Scope, SharedWork
 
@@ -90,8 +93,12 @@ class SharedScoring(SharedWork):
         part, entropy = self._score(model, chosen, width)
         place = torch.tensor(live, device=device)
         logps = part.new_zeros(shape).index_put((place,), part)
-        if torch.is_grad_enabled() and rows.rollout.images(rows.prompt) and not rows.rollout.images(chosen.prompt):
-            logps = logps + self._zero(self._core.model.visual)
+        unseen = rows.rollout.kinds(rows.prompt) - rows.rollout.kinds(chosen.prompt)
+        if torch.is_grad_enabled() and unseen:
+            reached = towers(self._backbone, rows.rollout.kinds(chosen.prompt))
+            for name, tower in towers(self._backbone, unseen).items():
+                if name not in reached:
+                    logps = logps + self._zero(tower)
         mean = (entropy * chosen.mask).sum() / chosen.mask.sum()
         return logps, mean.detach().expand(shape).index_put((place,), entropy)
 
@@ -104,14 +111,14 @@ class SharedScoring(SharedWork):
                 return model(**arguments)
 
         if self._on("share_prompt"):
-            logps, entropy = log_probs.packed(forward, unwrapped.model, rows, vision)
+            logps, entropy = log_probs.packed(forward, backbone_of(unwrapped), rows, vision)
         else:
             logps, entropy = log_probs.padded(
                 forward,
                 rows,
                 vision,
                 pad_token=self._tokenizer.pad_token_id,
-                image_token=unwrapped.config.image_token_id,
+                backbone=backbone_of(unwrapped),
                 width=None if self._on("trim_padding") else width,
             )
         return logps, torch.zeros_like(logps) if entropy is None else entropy
@@ -121,9 +128,9 @@ class SharedScoring(SharedWork):
         if not torch.is_grad_enabled():
             return torch.zeros((), device=rows.completion.device)
         if self.accelerator.distributed_type == DistributedType.NO:
-            core = self._core
-            seen = rows.rollout.images(rows.prompt)
-            return self._zero(core) if seen else self._zero(core, without=core.model.visual)
+            reached = towers(self._backbone, rows.rollout.kinds(rows.prompt))
+            others = [tower for name, tower in towers(self._backbone, KINDS).items() if name not in reached]
+            return self._zero(self._core, without=others)
         # Wrapped models count on one forward per backward: the shortest prompt with a single token.
         shortest = min(range(len(rows.prompt)), key=lambda row: len(rows.rollout.ids[rows.prompt[row]]))
         one = rows.select([shortest])
@@ -132,8 +139,7 @@ class SharedScoring(SharedWork):
         probe = log_probs.Rows(one.rollout, one.prompt, one.completion, mask)
         return self._score(model, probe, width)[0].sum() * 0.0
 
-    def _zero(self, module: nn.Module, without: nn.Module | None = None) -> Tensor:
-        left_out = set(map(id, without.parameters())) if without is not None else set()
-        return log_probs.zero_gradients(
-            [parameter for parameter in module.parameters() if parameter.requires_grad and id(parameter) not in left_out]
-        )
+    def _zero(self, module: nn.Module, without: Sequence[nn.Module] = ()) -> Tensor:
+        left_out = {id(parameter) for one in without for parameter in one.parameters()}
+        learning = [parameter for parameter in module.parameters() if parameter.requires_grad and id(parameter) not in left_out]
+        return log_probs.zero_gradients(learning) if learning else torch.zeros((), device=self.accelerator.device)

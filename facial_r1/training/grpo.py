@@ -17,8 +17,10 @@ from trl import GRPOConfig
 from facial_r1 import rewards
 from facial_r1.config.schema import GRPO, Job, Reward
 from facial_r1.disk import writing
+from facial_r1.errors import InputError
 from facial_r1.generation.special_tokens import end_tokens
 from facial_r1.generation.vllm_inputs import require_vllm
+from facial_r1.models.thinker import part_of_whole
 from facial_r1.prompts import parse
 from facial_r1.prompts.open_vocabulary import is_formatted
 from facial_r1.rewards.rarity import row_weights
@@ -31,11 +33,13 @@ from facial_r1.training.vllm_backend import VLLMOptions
 
 @dataclass(frozen=True)
 class Row:
-    """One GRPO prompt: chat messages, pictures, and the record its completions are scored against."""
+    """One GRPO prompt: chat messages, pictures, the record its completions are scored against, and the files of clips and sounds."""
 
     messages: list[dict[str, Any]]
     images: tuple[str, ...]
     record: Mapping[str, Any]
+    videos: tuple[str, ...] = ()
+    audios: tuple[str, ...] = ()
 
 
 RewardFunction = Callable[..., list[float | None]]
@@ -157,12 +161,24 @@ def build_trainer(
     reward_options: Mapping[str, Mapping[str, Any]],
     checkpoints: Path,
 ) -> GroupGRPOTrainer:
-    """The group-aware trainer over `rows`, ready to `train()`."""
+    """The group-aware trainer over `rows`, ready to `train()`.
+
+    Raises:
+        InputError: A reference model is needed, and TRL, which loads it, cannot take it out of the checkpoint.
+    """
+    if stage.beta and part_of_whole(model):  # adapters are switched off for the reference, nothing is loaded
+        raise InputError(
+            f"stage.beta={stage.beta:g} compares with the model as it was, which is loaded a second time, and {job.model.source} holds more than "
+            "the thinker. Start from a saved thinker (init_from=<a run of stage=sft>), train adapters (model.lora.enabled=true), or set stage.beta=0"
+        )
     table = {
         "prompt": [row.messages for row in rows],
         "images": [list(row.images) for row in rows],
         "row": list(range(len(rows))),
     }
+    for name in ("videos", "audios"):
+        if any(getattr(row, name) for row in rows):
+            table[name] = [list(getattr(row, name)) for row in rows]
     records = [row.record for row in rows]
     switches = stage.efficiency
     arguments = grpo_config(job, stage, world, checkpoints, reward_weights(job.reward))

@@ -79,7 +79,7 @@ class PromptCollator:
 
     Args:
         processor: A processor that `prompt_batch.supported` accepts.
-        image_loader: Turns a path in a row's `images` into an image.
+        image_loader: Turns a path in a row's `images` into an image, and one in its `videos` or `audios` into a clip or sound.
         template_kwargs: Passed on to the chat template.
         keep_pictures: Keep the decoded images, for an engine that prepares them itself.
     """
@@ -107,6 +107,8 @@ class PromptCollator:
             self.image_loader,
             self.template_kwargs,
             self.keep_pictures,
+            videos=[row.get("videos") for row in distinct],
+            audios=[row.get("audios") for row in distinct],
         )
         out = [{**row, PROMPT: places[row[ROW]]} for row in rows]
         out[0][PROMPTS] = prompts

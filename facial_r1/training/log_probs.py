@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facial_r1.models.media import forward_arguments
+from facial_r1.models.thinker import Backbone
 from facial_r1.training.rollout import Rollout
 from facial_r1.training.shared_prompt import Group, ScoredPositions, pack
 from facial_r1.training.vision_reuse import VisionPlan
@@ -43,28 +45,23 @@ class Rows:
 
 @dataclass(frozen=True)
 class Vision:
-    """How images reach a forward.
+    """How pictures, clips and sounds reach a forward.
 
     Attributes:
-        share: Encode a distinct image once per pass; otherwise once per placeholder group.
+        share: Encode a distinct one once per pass; otherwise once per placeholder group.
         tower: See `VisionPlan`.
         keep: See `VisionPlan`.
     """
 
     share: bool
     tower: str = "policy"
-    keep: bool = False
+    keep: frozenset[str] = frozenset()
 
-    def arguments(self, rollout: Rollout, images: tuple[int, ...]) -> dict[str, Any]:
-        """Forward arguments that show these images; empty when there are none."""
-        if not images or rollout.store.grids is None:
-            return {}
+    def arguments(self, rollout: Rollout, shown: tuple[int, ...]) -> dict[str, Any]:
+        """Forward arguments that show these items; empty when there are none."""
         if self.share:
-            return VisionPlan(rollout.store, images, self.tower, self.keep).forward_arguments()
-        return {
-            "pixel_values": torch.cat([rollout.store.patches[image] for image in images]),
-            "image_grid_thw": rollout.store.grids[list(images)],
-        }
+            return VisionPlan(rollout.store, shown, self.tower, self.keep).forward_arguments()
+        return dict(forward_arguments(rollout.items(shown)))
 
 
 def packed(forward: Forward, backbone: Any, rows: Rows, vision: Vision) -> tuple[Tensor, Tensor | None]:
@@ -72,9 +69,9 @@ def packed(forward: Forward, backbone: Any, rows: Rows, vision: Vision) -> tuple
 
     Args:
         forward: The wrapped model.
-        backbone: The Qwen-VL model inside it, whose final norm and position rule are needed.
+        backbone: The Qwen model inside it, whose final norm and position rule are needed.
         rows: At least one of them with at least one token.
-        vision: How images reach the forward.
+        vision: How pictures, clips and sounds reach the forward.
 
     Returns:
         Log-probabilities and entropies (None if the head does not give them), shape (rows, T), 0 at padding.
@@ -90,7 +87,7 @@ def packed(forward: Forward, backbone: Any, rows: Rows, vision: Vision) -> tuple
             positions=rows.rollout.prompt_positions(backbone, prompt),
             completions=[rows.completion[row, : lengths[row]] for row in own],
             rows=own,
-            images=rows.rollout.image_index[prompt],
+            images=rows.rollout.shown[prompt],
         )
         for prompt, own in members.items()
     ]
@@ -123,7 +120,7 @@ def padded(
     rows: Rows,
     vision: Vision,
     pad_token: int,
-    image_token: int,
+    backbone: Any,
     width: tuple[int, int] | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Score rows one by one in a left- and right-padded batch, as TRL lays it out.
@@ -131,9 +128,9 @@ def padded(
     Args:
         forward: The wrapped model.
         rows: What to score.
-        vision: How images reach the forward.
+        vision: How pictures, clips and sounds reach the forward.
         pad_token: Fills the prompts.
-        image_token: Image placeholder.
+        backbone: The Qwen model inside, whose placeholders and position rule are needed.
         width: Columns for prompts and completions; None pads to the longest of these rows.
 
     Returns:
@@ -149,9 +146,11 @@ def padded(
         mask[row, before - len(prompt) : before] = 1
     ids[:, before:] = rows.completion[:, :after]
     mask[:, before:] = rows.mask[:, :after]
-    shown = vision.arguments(rows.rollout, rows.rollout.images(rows.prompt))
-    if shown:
-        shown["mm_token_type_ids"] = ((ids == image_token) & (mask == 1)).int()
+    shown = vision.arguments(rows.rollout, rows.rollout.shows(rows.prompt))
+    if isinstance(backbone, Backbone) or rows.rollout.kinds(rows.prompt) - {"image"}:
+        shown["position_ids"] = _padded_positions(backbone, rows, before, after)
+    elif shown:
+        shown["mm_token_type_ids"] = ((ids == backbone.config.image_token_id) & (mask == 1)).int()
     labels = ids.masked_fill(mask == 0, -100)
     labels[:, :before] = -100
     output = forward(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, **shown)
@@ -162,6 +161,17 @@ def padded(
     log_probs = widen(output.log_probs)
     assert log_probs is not None
     return log_probs, widen(output.entropy)
+
+
+def _padded_positions(backbone: Any, rows: Rows, before: int, after: int) -> Tensor:
+    """Rotary positions of rows padded on both sides, shape (3, rows, before + after); 0 at the padding before."""
+    device = rows.completion.device
+    positions = torch.zeros((3, len(rows.prompt), before + after), dtype=torch.long, device=device)
+    for row, prompt in enumerate(rows.prompt):
+        own = rows.rollout.prompt_positions(backbone, prompt)
+        positions[:, row, before - own.shape[1] : before] = own
+        positions[:, row, before:] = int(own.max()) + 1 + torch.arange(after, device=device)
+    return positions
 
 
 def zero_gradients(parameters: list[nn.Parameter]) -> Tensor:

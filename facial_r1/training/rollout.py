@@ -8,66 +8,63 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facial_r1.generation.prompt_batch import PromptBatch, rotary_positions
-from facial_r1.training.vision_reuse import ImageStore
+from facial_r1.generation.prompt_batch import PromptBatch
+from facial_r1.models.media import Item
+from facial_r1.models.positions import rotary_positions, rule_of
+from facial_r1.training.vision_reuse import MediaStore
 
 
 @dataclass
 class Rollout:
-    """The distinct prompts and images of a generation batch.
+    """The distinct prompts, pictures, clips and sounds of a generation batch.
 
     Attributes:
         ids: Token ids of each prompt.
-        image_index: For each prompt the images it shows, as indices into `store`.
-        store: The distinct images.
+        shown: For each prompt what it shows, as indices into `store`; see `PromptBatch`.
+        store: The distinct items.
         positions: Rotary positions by prompt, computed when first asked for.
     """
 
     ids: list[Tensor]
-    image_index: list[tuple[int, ...]]
-    store: ImageStore
+    shown: list[tuple[int, ...]]
+    store: MediaStore
     positions: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
     def from_prompts(cls, prompts: PromptBatch, device: torch.device) -> Rollout:
         """Move encoded prompts to the device that trains."""
         prompts = prompts.to(device)
-        return cls(
-            [torch.tensor(ids, device=device) for ids in prompts.ids],
-            list(prompts.image_index),
-            ImageStore(prompts.patches(), prompts.image_grid_thw),
-        )
+        ids = [torch.tensor(ids, device=device) for ids in prompts.ids]
+        return cls(ids, list(prompts.shown), MediaStore(list(prompts.items)))
 
     def prompts(self) -> PromptBatch:
         """The prompts as generation takes them."""
-        pixels = torch.cat(self.store.patches) if self.store.patches else None
-        return PromptBatch([ids.tolist() for ids in self.ids], self.image_index, pixels, self.store.grids)
+        return PromptBatch([ids.tolist() for ids in self.ids], self.shown, tuple(self.store.items))
 
     def prompt_positions(self, backbone: Any, prompt: int) -> Tensor:
         """Rotary positions of a prompt, shape (3, P)."""
         if prompt not in self.positions:
-            images = list(self.image_index[prompt])
-            grids = self.store.grids[images] if images and self.store.grids is not None else None
-            self.positions[prompt] = rotary_positions(backbone, self.ids[prompt], grids)
+            items = self.items(self.shown[prompt])
+            self.positions[prompt] = rotary_positions(rule_of(backbone.config), self.ids[prompt], items)
         return self.positions[prompt]
 
-    def images(self, prompts: list[int]) -> tuple[int, ...]:
-        """Images that these prompts show, one after the other."""
-        return tuple(image for prompt in prompts for image in self.image_index[prompt])
+    def shows(self, prompts: list[int]) -> tuple[int, ...]:
+        """What these prompts show, one after the other, as indices into the store."""
+        return tuple(index for prompt in prompts for index in self.shown[prompt])
+
+    def items(self, indices: tuple[int, ...]) -> list[Item]:
+        """The items of these indices."""
+        return [self.store.items[index] for index in indices]
+
+    def kinds(self, prompts: list[int]) -> set[str]:
+        """Which of pictures, clips and sounds these prompts show."""
+        return {item.kind for item in self.items(self.shows(prompts))}
 
     def state(self) -> dict[str, Any]:
         """Plain tensors and containers, for a checkpoint."""
-        return {
-            "ids": self.ids,
-            "image_index": [list(images) for images in self.image_index],
-            "store": self.store.state(),
-        }
+        return {"ids": self.ids, "shown": [list(indices) for indices in self.shown], "store": self.store.state()}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Rollout:
         """Inverse of `state`."""
-        return cls(
-            state["ids"],
-            [tuple(images) for images in state["image_index"]],
-            ImageStore.from_state(state["store"]),
-        )
+        return cls(state["ids"], [tuple(indices) for indices in state["shown"]], MediaStore.from_state(state["store"]))

@@ -14,18 +14,24 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from facial_r1.config.schema import SFT, Job
 from facial_r1.errors import InputError
+from facial_r1.generation.prefix_decode import base_model
+from facial_r1.models.perception import perceives
+from facial_r1.models.positions import rule_of
 from facial_r1.training.arguments import shard_on_cpu, shared_arguments
 from facial_r1.training.checkpoint_weights import ReloadsWeights
 from facial_r1.training.fsdp import check_sharded
+from facial_r1.training.media_collator import MediaTextCollator, part_columns
 
 
 @dataclass(frozen=True)
 class Example:
-    """One SFT row: chat messages up to the question, the answer to learn, the pictures."""
+    """One SFT row: chat messages up to the question, the answer to learn, the files of pictures, clips and sounds."""
 
     messages: list[dict[str, Any]]
     completion: str
     images: tuple[str, ...]
+    videos: tuple[str, ...] = ()
+    audios: tuple[str, ...] = ()
 
 
 def render(processor: Any, example: Example) -> tuple[str, str]:
@@ -71,13 +77,23 @@ def build_trainer(
     open_image: Callable[[str], Image.Image],
     checkpoints: Path,
 ) -> ResumableSFTTrainer:
-    """A TRL SFTTrainer over `examples`, ready to `train()`."""
+    """A TRL SFTTrainer over `examples`, ready to `train()`.
+
+    Rows with pictures alone are prepared by TRL's collator, as any image-text model takes them; with clips or sounds, and for models
+    that hear, by the path that generation uses.
+    """
     texts = [render(processor, example) for example in examples]
-    rows = {
+    rows: dict[str, list[Any]] = {
         "prompt": [prompt for prompt, _ in texts],
         "completion": [completion for _, completion in texts],
-        "images": [list(example.images) for example in examples],
     }
+    collator: ImageTextCollator | MediaTextCollator
+    if "audio" in perceives(processor) or any(example.videos or example.audios for example in examples):
+        rows["parts"] = [part_columns(example) for example in examples]
+        collator = MediaTextCollator(processor, open_image, rule_of(base_model(model).config))
+    else:
+        rows["images"] = [list(example.images) for example in examples]
+        collator = ImageTextCollator(processor, open_image)
     arguments = SFTConfig(
         **shared_arguments(job, stage, checkpoints, stage.per_device_batch_size or 1, stage.gradient_accumulation),
         max_length=None,
@@ -90,7 +106,7 @@ def build_trainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict(rows),
-        data_collator=ImageTextCollator(processor, open_image),
+        data_collator=collator,
         processing_class=processor,
     )
     # TRL computes the loss from log-probabilities, and can divide it by the tokens of all ranks and passes of a step. transformers

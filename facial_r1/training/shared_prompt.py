@@ -28,7 +28,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 #: Decoders whose layers pass unknown keyword arguments on to the attention function.
-SUPPORTED_DECODERS = ("Qwen2_5_VLTextModel", "Qwen3VLTextModel")
+SUPPORTED_DECODERS = ("Qwen2_5_VLTextModel", "Qwen3VLTextModel", "Qwen2_5OmniThinkerTextModel")
 _PREFIX = "shared_prompt_over_"
 
 
@@ -41,7 +41,7 @@ class Group:
         positions: Rotary positions (time, height, width) of the prompt, shape (3, P).
         completions: Token ids of each completion without padding, at least one token each.
         rows: Row of the micro-batch that each completion came from.
-        images: Images that the prompt shows, as indices into the image store.
+        images: What the prompt shows, as indices into the media store.
     """
 
     prompt: Tensor
@@ -85,7 +85,7 @@ class PackedGroups:
         targets: The completion token that each branch token has to predict, shape (1, T).
         spans: For each completion its row in the micro-batch, its offset among the branch tokens and its length.
         buckets: The attention blocks, covering the row from left to right.
-        images: Image of each placeholder group, in the order of the row.
+        images: What each placeholder group shows, in the order of the row.
     """
 
     input_ids: Tensor

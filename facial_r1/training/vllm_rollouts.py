@@ -101,7 +101,7 @@ class VLLMRollouts(SharedWork):
         if self._pending is not None:
             keys.extend(self._prompt_of_row)
             if self._on("load_once"):
-                rows = [[self._pictures[image] for image in self._pending.image_index[prompt]] for prompt in self._prompt_of_row]
+                rows = [[self._pictures[image] for image in self._pending.shown[prompt]] for prompt in self._prompt_of_row]
         else:
             keys.extend((tuple(ids), _digest(row)) for ids, row in zip(prompt_ids, rows, strict=True))
         first = {key: row for row, key in reversed(list(enumerate(keys)))}

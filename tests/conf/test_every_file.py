@@ -15,7 +15,7 @@ from tests.command import ROOT
 
 CONF = ROOT / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if "local" not in path.parts)
-EXPECTED = 103
+EXPECTED = 108
 
 # What an option needs to be complete; everything else must validate as it is.
 COMPANIONS = {

@@ -44,6 +44,14 @@ PLANS: dict[str, Plan] = {
             "memory",
         ),
     ),
+    "schematic_clips": Plan(
+        tuple(DRAWN),
+        (
+            r"sft: plan: 32 rows, 16 a pass",
+            r"16 prompts x 8 completions = 128 a step .* 40 steps",
+            "memory",
+        ),
+    ),
     "facial_r1/sft": Plan(
         ("data.root={root}",),
         (r"plan: 27 rows, 2 a pass x 2 passes x 8 rank\(s\) = 32 rows a step, 2 steps", MEMORY),

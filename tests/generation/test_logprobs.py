@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from facial_r1.config.media_schema import Audio, Video
 from facial_r1.config.schema import Generation, Sampling
 from facial_r1.generation.cache import ResponseCache
 from facial_r1.generation.cached_engine import CachedEngine, picture_view
@@ -122,6 +123,7 @@ def identity_of(logprobs: bool) -> dict[str, Any]:
         generation=Generation(logprobs=logprobs),
         model=SimpleNamespace(image_size=ImageSize(), attention="sdpa"),
         stage=SimpleNamespace(),
+        data=SimpleNamespace(video=Video(), audio=Audio()),
         launch=SimpleNamespace(device="cpu", precision="fp32"),
     )
     loaded = SimpleNamespace(source=tiny.SOURCE, processor=tiny_vl.processor("qwen2_5_vl"))

@@ -11,6 +11,7 @@ from facial_r1.generation import prefill, prefix_decode
 from facial_r1.generation.decoder_step import DecoderStep, State
 from facial_r1.generation.prefix_decode import Sampling, decode
 from facial_r1.generation.prompt_batch import PromptBatch, encode_prompts
+from facial_r1.models.thinker import backbone_of
 from tests.invariants import tiny_vl
 
 END, PAD, PLACEHOLDER = 258, 256, 262
@@ -41,8 +42,8 @@ def both(architecture: str, kind: str) -> tuple[PromptBatch, State, State]:
     model, batch = tiny_vl.model(architecture).eval(), prompts(architecture, kind)
     with torch.no_grad():
         plain = prefix_decode._prefill(model, batch, [1] * len(batch), GREEDY, None)
-        positions = prefill.positions_of(model.model, batch)
-        step = DecoderStep(model.model.language_model, int(plain.next_position.max()) + 12)
+        positions = prefill.positions_of(model.config, batch)
+        step = DecoderStep(backbone_of(model).language_model, int(plain.next_position.max()) + 12)
         return batch, plain, prefill.prefill(model, step, batch, positions, 12, PAD)
 
 
@@ -53,7 +54,7 @@ def test_the_state_is_that_of_the_models_own_forward(architecture: str, kind: st
     batch, plain, lean = both(architecture, kind)
     torch.testing.assert_close(lean.hidden, plain.hidden, atol=2e-5, rtol=1e-4)
     assert torch.equal(lean.next_position, plain.next_position)
-    opening = prefill.common_opening(batch, PLACEHOLDER)
+    opening = prefill.common_opening(batch, [PLACEHOLDER])
     for row, ids in enumerate(batch.ids):
         rest = len(ids) - opening
         for ours, theirs in zip(lean.keys + lean.values, plain.keys + plain.values, strict=True):
@@ -88,11 +89,11 @@ def test_the_common_opening_is_computed_once_and_the_last_layer_for_the_last_tok
 
     monkeypatch.setattr(DecoderStep, "attention_inputs", counted)
     finished: list[int] = []
-    layer_type = type(DecoderStep(model.model.language_model, 1).layers[0])
+    layer_type = type(DecoderStep(backbone_of(model).language_model, 1).layers[0])
     finish = layer_type.finish
     monkeypatch.setattr(layer_type, "finish", lambda self, h, a: (finished.append(len(h)), finish(self, h, a))[1])
     decode(model, batch, 1, Sampling(1, (END,), PAD, temperature=0.0), lean_prefill=True)
-    opening = prefill.common_opening(batch, PLACEHOLDER)
+    opening = prefill.common_opening(batch, [PLACEHOLDER])
     rest = sum(len(ids) - opening for ids in batch.ids)
     assert opening > 20
     assert tokens == [opening, opening, rest, rest]
@@ -101,7 +102,7 @@ def test_the_common_opening_is_computed_once_and_the_last_layer_for_the_last_tok
 
 def test_the_common_opening_ends_before_a_picture_and_before_the_last_token():
     def common(*ids: list[int]) -> int:
-        return prefill.common_opening(PromptBatch(list(ids), [()] * len(ids)), 9)
+        return prefill.common_opening(PromptBatch(list(ids), [()] * len(ids)), [9])
 
     assert common([1, 2, 9, 3], [1, 2, 9, 3]) == 2
     assert common([1, 2, 3], [1, 2, 3]) == 2

@@ -58,6 +58,7 @@ def test_one_placeholder_and_the_image_are_sent(engine: VLLMEngine) -> None:
 
 
 def test_the_engine_gets_the_checkpoint_its_length_and_our_bounds(engine: VLLMEngine) -> None:
+    engine.open()
     given = engine._llm.arguments
     assert given["model"] == "somewhere" and given["max_model_len"] == 99
     assert given["mm_processor_kwargs"] == {"size": {"shortest_edge": 784, "longest_edge": 12544}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from facial_r1.models.thinker import as_thinker
 from facial_r1.training.efficiency import Efficiency
 from facial_r1.training.group_grpo import GroupGRPOTrainer
 from tests.invariants import tiny_vl
+from tests.models import drawn_media
 
 #: Questions of different length, so that prompts differ in length and some do not.
 QUESTIONS = ("Which emotion?", "Which action units are active in this face?", "Name it.", "Which emotion?", "Say why?")
@@ -40,6 +43,35 @@ def load_image(name: str) -> Any:
     """Draw the picture that a name stands for: seed and width."""
     seed, width = name.split(":")
     return tiny_vl.image(int(seed), int(width))
+
+
+class Loader:
+    """Draws the pictures, clips and sounds that names stand for: seed and width, seed and frames, seed and seconds."""
+
+    def __call__(self, name: str) -> Any:
+        return load_image(name)
+
+    def clip(self, name: str) -> Any:
+        seed, frames = name.split(":")
+        return drawn_media.clip(int(seed), int(frames), 56, int(frames) / 4)
+
+    def sound(self, name: str) -> Any:
+        seed, seconds = name.split(":")
+        return drawn_media.sound(int(seed), float(seconds))
+
+
+def media_dataset(kinds: Sequence[str], rows: int = 6) -> Dataset:
+    """Prompts that show what `kinds` names in turn: "image", "video", "audio", "clip" (a video with its sound) or "text"."""
+    table: dict[str, list[Any]] = {name: [] for name in ("prompt", "images", "videos", "audios", "row")}
+    for row in range(rows):
+        kind = kinds[row % len(kinds)]
+        parts = () if kind == "text" else (kind,)
+        table["prompt"].append(drawn_media.asked(QUESTIONS[row % len(QUESTIONS)], *parts))
+        table["images"].append([f"{row}:56"] if kind == "image" else [])
+        table["videos"].append([f"{row}:{4 + 2 * (row % 2)}"] if kind in ("video", "clip") else [])
+        table["audios"].append([f"{row}:{0.3 + 0.2 * (row % 3)}"] if kind in ("audio", "clip") else [])
+        table["row"].append(row)
+    return Dataset.from_dict(table)
 
 
 @dataclass
@@ -148,10 +180,7 @@ def train(
     **overrides: Any,
 ) -> Run:
     """Train on recorded rollouts: plain TRL when `efficiency` is None, ours otherwise."""
-    kind = tiny_vl.model(architecture).__class__
-    model = kind.from_pretrained(model_folder, dtype=dtype, attn_implementation="sdpa")
-    for parameter in model.model.visual.parameters():
-        parameter.requires_grad_(not freeze_vision)
+    model = tiny_vl.loaded(architecture, model_folder, dtype, frozen=freeze_vision)
     args = config(folder, **overrides)
     data = rows if rows is not None else dataset()
     ours = efficiency is not None
@@ -159,7 +188,7 @@ def train(
         data = decoded(data)
     options = dict(trainer_options or {})
     if ours:
-        options |= {"efficiency": efficiency, "image_loader": load_image}
+        options |= {"efficiency": efficiency, "image_loader": Loader()}
     base = GroupGRPOTrainer if ours else GRPOTrainer
     trainer = recorded(base, Recorded(args.num_generations, longest))(
         model=model,
@@ -169,6 +198,8 @@ def train(
         processing_class=tiny_vl.processor(architecture),
         **options,
     )
+    if trainer.ref_model is not None:  # TRL loads the library's class, whose backbone it does not find in a thinker
+        as_thinker(trainer.ref_model)
     if mutate is not None:
         mutate(trainer)
     gradients: list[dict[str, torch.Tensor]] = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from facial_r1.models.thinker import backbone_of
 from facial_r1.training.efficiency import Efficiency
 from facial_r1.training.group_grpo import GroupGRPOTrainer
 from tests.invariants import rollouts, tiny_vl
@@ -37,7 +38,7 @@ def count(folder: Path, architecture: str, efficiency: Efficiency, freeze_vision
     """Train and count."""
     counts = Counts()
     model = tiny_vl.model(architecture)
-    for parameter in model.model.visual.parameters():
+    for parameter in backbone_of(model).visual.parameters():
         parameter.requires_grad_(not freeze_vision)
     processor = tiny_vl.processor(architecture)
 
@@ -52,7 +53,7 @@ def count(folder: Path, architecture: str, efficiency: Efficiency, freeze_vision
         counts.processed += len(flat)
         return original(self, images, *args, **kwargs)
 
-    visual, decoder = model.model.visual, model.model.language_model
+    visual, decoder = backbone_of(model).visual, backbone_of(model).language_model
 
     def seen(_: Any, arguments: tuple, options: dict) -> None:
         counts.vision_passes += 1

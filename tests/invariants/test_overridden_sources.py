@@ -1,7 +1,7 @@
 """The sources that our overrides were written against have not changed.
 
 `GroupGRPOTrainer` overrides private methods of TRL, and the shared forward and the decoding loop reproduce what
-transformers' Qwen-VL models do. An upgrade may change them without any signature changing.
+transformers' Qwen-VL and Qwen2.5-Omni models do. An upgrade may change them without any signature changing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import accelerate.data_loader
 import pytest
 import transformers
 import trl
+from transformers import Qwen2_5OmniProcessor, WhisperFeatureExtractor
+from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as qwen2_5_omni
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen2_5_vl
 from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen3_vl
 from trl import GRPOTrainer
@@ -161,7 +163,7 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
     "Qwen2_5_VLModel.get_rope_index": (
         qwen2_5_vl.Qwen2_5_VLModel.get_rope_index,
         "690e539be08514b7",
-        "prompt_batch.rotary_positions",
+        "models.positions.rotary_positions",
     ),
     "Qwen2_5_VLTextModel.forward": (
         qwen2_5_vl.Qwen2_5_VLTextModel.forward,
@@ -236,7 +238,7 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
     "Qwen3VLModel.get_rope_index": (
         qwen3_vl.Qwen3VLModel.get_rope_index,
         "f217159d06080e6e",
-        "prompt_batch.rotary_positions",
+        "models.positions.rotary_positions",
     ),
     "Qwen3VLTextModel.forward": (
         qwen3_vl.Qwen3VLTextModel.forward,
@@ -257,6 +259,71 @@ RELIED_ON: dict[str, tuple[Callable, str, str]] = {
         qwen3_vl.Qwen3VLTextRotaryEmbedding,
         "3c3c167a315b51ea",
         "prefix_decode.DecoderStep (one table of positions)",
+    ),
+    "Qwen2_5OmniThinker.forward": (
+        qwen2_5_omni.Qwen2_5OmniThinkerForConditionalGeneration.forward,
+        "e0fa875c695c654c",
+        "models.thinker.Backbone",
+    ),
+    "Qwen2_5OmniThinker.get_rope_index": (
+        qwen2_5_omni.Qwen2_5OmniThinkerForConditionalGeneration.get_rope_index,
+        "ab6ccf77c0533296",
+        "models.positions.rotary_positions",
+    ),
+    "Qwen2_5OmniThinker.get_audio_features": (
+        qwen2_5_omni.Qwen2_5OmniThinkerForConditionalGeneration.get_audio_features,
+        "dd26f2eb1e45d7bf",
+        "models.thinker.Backbone.get_audio_features",
+    ),
+    "Qwen2_5OmniThinker.get_video_features": (
+        qwen2_5_omni.Qwen2_5OmniThinkerForConditionalGeneration.get_video_features,
+        "8ecde884490dfbb8",
+        "vision_reuse.planned_features",
+    ),
+    "Qwen2_5OmniAudioEncoder.forward": (
+        qwen2_5_omni.Qwen2_5OmniAudioEncoder.forward,
+        "c614c6812736ca5a",
+        "models.thinker.Backbone.get_audio_features and models.positions.sound_tokens",
+    ),
+    "Qwen2_5OmniThinkerTextModel.forward": (
+        qwen2_5_omni.Qwen2_5OmniThinkerTextModel.forward,
+        "a8660fb536c68cc0",
+        "shared_prompt and prefix_decode.DecoderStep",
+    ),
+    "Qwen2_5OmniDecoderLayer.forward": (
+        qwen2_5_omni.Qwen2_5OmniDecoderLayer.forward,
+        "0714a1ed3b4d3aa3",
+        "prefix_decode.DecoderStep",
+    ),
+    "Qwen2_5OmniAttention.forward": (
+        qwen2_5_omni.Qwen2_5OmniAttention.forward,
+        "e946e2f06ac617c3",
+        "shared_prompt.block_attention and prefix_decode.DecoderStep",
+    ),
+    "Qwen2_5OmniRotaryEmbedding": (
+        qwen2_5_omni.Qwen2_5OmniRotaryEmbedding,
+        "dbb4d4bb4cfbc765",
+        "prefix_decode.DecoderStep (one table of positions)",
+    ),
+    "Qwen2_5OmniVisionAttention.forward": (
+        qwen2_5_omni.Qwen2_5OmniVisionAttention.forward,
+        "27728582a75810d5",
+        "models.towers",
+    ),
+    "Qwen2_5OmniAudioAttention.forward": (
+        qwen2_5_omni.Qwen2_5OmniAudioAttention.forward,
+        "edc88517c3b77d58",
+        "models.towers",
+    ),
+    "Qwen2_5OmniProcessor": (
+        Qwen2_5OmniProcessor,
+        "14f3a60659c3f68f",
+        "models.perception",
+    ),
+    "WhisperFeatureExtractor.__call__": (
+        WhisperFeatureExtractor.__call__,
+        "4d6f54b04b7f4f51",
+        "models.perception.sound_item",
     ),
 }
 

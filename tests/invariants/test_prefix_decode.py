@@ -10,7 +10,9 @@ from transformers import GenerationConfig
 from facial_r1.errors import InputError
 from facial_r1.generation import prefix_decode
 from facial_r1.generation.prefix_decode import Sampling, decode, draw, processors
-from facial_r1.generation.prompt_batch import PromptBatch, encode_prompts, rotary_positions
+from facial_r1.generation.prompt_batch import PromptBatch, encode_prompts
+from facial_r1.models.positions import rotary_positions, rule_of
+from facial_r1.models.thinker import backbone_of
 from tests.invariants import tiny_vl
 
 END, PAD, PLACEHOLDER = 258, 256, 262
@@ -53,8 +55,8 @@ def test_prompts_are_those_of_the_processor(setup) -> None:
     _, _, prompts, reference = setup
     unpadded = [ids[mask.bool()].tolist() for ids, mask in zip(reference["input_ids"], reference["attention_mask"], strict=True)]
     assert prompts.ids == unpadded
-    assert torch.equal(prompts.pixel_values, reference["pixel_values"])
-    assert torch.equal(prompts.image_grid_thw, reference["image_grid_thw"])
+    assert torch.equal(torch.cat([item.values for item in prompts.items]), reference["pixel_values"])
+    assert torch.equal(torch.stack([item.grid for item in prompts.items]), reference["image_grid_thw"])
 
 
 def test_an_image_shown_twice_is_decoded_and_preprocessed_once() -> None:
@@ -68,7 +70,7 @@ def test_an_image_shown_twice_is_decoded_and_preprocessed_once() -> None:
     chats, _ = conversations()
     prompts = encode_prompts(processor, [chats[0], chats[3]], [["a.png"], ["a.png"]], loader)
     assert opened == ["a.png"]
-    assert prompts.image_grid_thw.shape[0] == 1 and prompts.image_index == [(0,), (0,)]
+    assert len(prompts.items) == 1 and prompts.shown == [(0,), (0,)]
 
 
 @pytest.mark.parametrize(
@@ -135,15 +137,12 @@ def test_every_step_follows_the_model_distribution(setup) -> None:
     finally:
         prefix_decode.DecoderStep.__call__ = original
     for row, (completion,) in enumerate(completions):
-        images = list(prompts.image_index[row])
         ids = torch.tensor([prompts.ids[row] + completion])
-        shown = prefix_decode._pixels(
-            PromptBatch([prompts.ids[row]], [tuple(images)], prompts.pixel_values, prompts.image_grid_thw)
-        )
-        if shown:
+        shown = PromptBatch([prompts.ids[row]], [prompts.shown[row]], prompts.items).arguments()
+        if shown and model.config.model_type != "qwen2_5_omni_thinker":
             shown["mm_token_type_ids"] = (ids == PLACEHOLDER).int()
         with torch.no_grad():
-            full = model.model(input_ids=ids, **shown).last_hidden_state[0]
+            full = backbone_of(model)(input_ids=ids, **shown).last_hidden_state[0]
         steps = torch.stack([hidden[row] for hidden in captured])
         own = full[len(prompts.ids[row]) : len(prompts.ids[row]) + len(steps)]
         assert torch.allclose(steps, own, atol=2e-5, rtol=1e-4), (steps - own).abs().max()
@@ -222,7 +221,7 @@ def test_gradient_checkpointing_is_restored(setup) -> None:
     model.train()
     try:
         decode(model, prompts, 1, Sampling(2, (END,), PAD))
-        assert model.model.language_model.layers[0].gradient_checkpointing
+        assert backbone_of(model).language_model.layers[0].gradient_checkpointing
     finally:
         model.gradient_checkpointing_disable()
         model.eval()
@@ -230,15 +229,15 @@ def test_gradient_checkpointing_is_restored(setup) -> None:
 
 def test_positions_continue_after_the_image(setup) -> None:
     model, _, prompts, reference = setup
-    expected, _ = model.model.get_rope_index(
+    expected, _ = backbone_of(model).get_rope_index(
         reference["input_ids"],
-        reference["mm_token_type_ids"],
+        *([reference["mm_token_type_ids"]] if "mm_token_type_ids" in reference else []),
         image_grid_thw=reference["image_grid_thw"],
         attention_mask=reference["attention_mask"],
     )
     for row, ids in enumerate(prompts.ids):
-        grids = prompts.image_grid_thw[list(prompts.image_index[row])]
-        assert torch.equal(rotary_positions(model.model, torch.tensor(ids), grids), expected[:, row, -len(ids) :])
+        found = rotary_positions(rule_of(model.config), torch.tensor(ids), prompts.items_of(row))
+        assert torch.equal(found, expected[:, row, -len(ids) :])
 
 
 def test_other_architectures_are_refused_with_a_reason() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 from omegaconf import OmegaConf
 from safetensors.numpy import load_file
@@ -94,9 +95,9 @@ def two(fitted: Path, face_cache: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def one(zygote: Zygote, fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stages whose result does not hang on the draw of each rank, in one process."""
+    """Every stage in one process."""
     folder = tmp_path_factory.mktemp("one")
-    for stage in ("sft", "synthesis", "eval", "prepare"):
+    for stage in LINES:
         done = zygote.run(*line(stage, 1, fitted), f"run_dir={folder / stage}")
         assert done.code == 0, done.err
     return folder
@@ -145,6 +146,15 @@ def test_sft_on_two_ranks_learns_what_one_rank_learns(one: Path, two: Path):
     same_numbers(left, right, 1e-4)
     assert distance(one / "sft", two / "sft-ddp") < 1e-3
     assert left["summary"]["rows"] == right["summary"]["rows"] == 5
+
+
+def test_grpo_on_two_ranks_samples_and_learns_what_one_rank_does(one: Path, two: Path):
+    left, right = finished(one / "grpo"), finished(two / "grpo-ddp")
+    same_numbers(left, right, 1e-4)
+    assert distance(one / "grpo", two / "grpo-ddp") < 1e-3
+    said = [sorted(RunDirectory(run).rollouts.glob("*.parquet")) for run in (one / "grpo", two / "grpo-ddp")]
+    texts = [[sorted(parquet.read_table(file)["completion"].to_pylist()) for file in files] for files in said]
+    assert texts[0] == texts[1] and texts[0], "the same answers were sampled"
 
 
 @pytest.mark.parametrize(("stage", "kind"), PAIRS)

@@ -18,6 +18,8 @@ from transformers import (
     ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5OmniThinkerConfig,
+    Qwen2_5OmniThinkerForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
@@ -27,6 +29,8 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageP
 
 from facial_r1.models.tiny import architecture
 from facial_r1.models.tiny import tokenizer as tiny_tokenizer
+from facial_r1.models.tiny_omni import architecture as omni_architecture
+from facial_r1.models.tiny_omni import tokenizer as omni_tokenizer
 
 INTERNVL_TOKENS = {
     "start_image_token": "<img>",
@@ -142,10 +146,43 @@ def internvl() -> tuple[PreTrainedModel, ProcessorMixin]:
     return InternVLForConditionalGeneration(config), processor
 
 
+def qwen2_5_omni_thinker() -> tuple[PreTrainedModel, ProcessorMixin]:
+    """Qwen2.5-Omni's thinker: untied embeddings, a windowed block, an audio tower of two layers."""
+    tokenizer = omni_tokenizer.load()
+    ids = omni_tokenizer.special_ids()
+    vision = {
+        "depth": 2,
+        "hidden_size": 32,
+        "num_heads": 2,
+        "intermediate_size": 48,
+        "out_hidden_size": 32,
+        "window_size": 56,
+        "fullatt_block_indexes": [1],
+    }
+    audio = {"num_mel_bins": 80, "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 48}
+    text = _text(tokenizer) | {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}}
+    config = Qwen2_5OmniThinkerConfig(
+        audio_config=audio | {"output_dim": 32},
+        vision_config=vision,
+        text_config=text | {"tie_word_embeddings": False},
+        image_token_index=ids["<|IMAGE|>"],
+        video_token_index=ids["<|VIDEO|>"],
+        audio_token_index=ids["<|AUDIO|>"],
+        vision_start_token_id=ids["<|vision_bos|>"],
+        audio_start_token_id=ids["<|audio_bos|>"],
+        audio_end_token_id=ids["<|audio_eos|>"],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    processor = omni_architecture.processor(tokenizer)
+    processor.image_processor.size = {"shortest_edge": 56 * 56, "longest_edge": 448 * 448}
+    return Qwen2_5OmniThinkerForConditionalGeneration(config), processor
+
+
 FAMILIES: dict[str, Callable[[], tuple[PreTrainedModel, ProcessorMixin]]] = {
     "qwen2_5_vl": qwen2_5_vl,
     "qwen3_vl": qwen3_vl,
     "internvl": internvl,
+    "qwen2_5_omni_thinker": qwen2_5_omni_thinker,
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from facial_r1.models.thinker import backbone_of
 from facial_r1.models.towers import PatchProjection, quicken
 from tests.invariants import tiny_vl
 
@@ -23,12 +24,12 @@ def shown(architecture: str, grids: tuple[tuple[int, int], ...]) -> tuple[Any, T
 
 
 def encoded(model: Any, patches: Tensor, grid: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    found = model.model.visual(patches, grid_thw=grid)
+    found = backbone_of(model).visual(patches, grid_thw=grid)
     features = found.pooler_output if hasattr(found, "pooler_output") else found[0]
     weighted = (features * torch.linspace(-1, 1, features.numel(), dtype=features.dtype).view_as(features)).sum()
     model.zero_grad()
     weighted.backward()
-    gradients = {name: p.grad.clone() for name, p in model.model.visual.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad.clone() for name, p in backbone_of(model).visual.named_parameters() if p.grad is not None}
     return features.detach(), gradients
 
 
@@ -53,10 +54,10 @@ def test_features_without_gradients_are_those_of_transformers(architecture: str,
     model, patches, grid = shown(architecture, grids)
     model, patches = model.float(), patches.float()
     with torch.no_grad():
-        features = model.model.visual(patches, grid_thw=grid).pooler_output
+        features = backbone_of(model).visual(patches, grid_thw=grid).pooler_output
         quicken(model)
         before = patches.clone()
-        quick = model.model.visual(patches, grid_thw=grid).pooler_output
+        quick = backbone_of(model).visual(patches, grid_thw=grid).pooler_output
     torch.testing.assert_close(quick, features, rtol=1e-4, atol=1e-5)
     assert torch.equal(patches, before), "what is written over is the tower's own"
 
@@ -64,9 +65,9 @@ def test_features_without_gradients_are_those_of_transformers(architecture: str,
 def test_norms_and_feed_forward_parts_of_the_decoder_are_left_alone():
     model = tiny_vl.model("qwen2_5_vl")
     quicken(model)
-    kinds = {type(module).__name__ for module in model.model.language_model.modules()}
+    kinds = {type(module).__name__ for module in backbone_of(model).language_model.modules()}
     assert kinds.isdisjoint({"QuickNorm", "QuickMLP"})
-    assert "QuickNorm" in {type(module).__name__ for module in model.model.visual.modules()}
+    assert "QuickNorm" in {type(module).__name__ for module in backbone_of(model).visual.modules()}
 
 
 @pytest.mark.parametrize("architecture", tiny_vl.ARCHITECTURES)
@@ -82,8 +83,8 @@ def test_a_layer_attends_once_for_windows_of_one_size(architecture: str, monkeyp
 
     monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", counted)
     with torch.no_grad():
-        model.model.visual(patches, grid_thw=grid)
-    assert len(calls) == len(model.model.visual.blocks)
+        backbone_of(model).visual(patches, grid_thw=grid)
+    assert len(calls) == len(backbone_of(model).visual.blocks)
     assert min(calls) >= 2, "both images in one call"
 
 
@@ -98,7 +99,7 @@ def test_names_and_weights_stay(tmp_path: Any):
 
 def test_other_attention_than_sdpa_is_left_to_transformers(monkeypatch: pytest.MonkeyPatch):
     model, patches, grid = shown("qwen2_5_vl", GRIDS["one size"])
-    model.model.visual.config._attn_implementation = "eager"
+    backbone_of(model).visual.config._attn_implementation = "eager"
     features, _ = encoded(model, patches, grid)
     quicken(model)
     assert torch.equal(encoded(model, patches, grid)[0], features)

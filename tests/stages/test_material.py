@@ -93,3 +93,37 @@ def test_repeats_of_a_balanced_amount_are_said(files: Path, tmp_path: Path, caps
 def test_synthesis_writes_about_a_face_once(files: Path, tmp_path: Path):
     ids = chosen(context(files, tmp_path, "data.balance=labels", "data.repeats=true"), 8, distinct=True)
     assert len(ids) == len(set(ids)) == 8
+
+
+# --- transcripts that the prompt never shows -------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoken(files: Path) -> Path:
+    """The same faces; the train side has a transcript each."""
+    path = files / "train.jsonl"
+    rows = [json.loads(line) | {"transcript": "It rains."} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return files
+
+
+def test_transcripts_that_the_prompt_hides_are_warned_of_once(spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    first = context(spoken, tmp_path, "prompt=facial_r1")
+    load_records(first)
+    load_records(first.child("02", first.job))
+    said = capsys.readouterr().err
+    assert said.count("warning: 20 of 25 rows have a transcript that prompt=facial_r1 does not show: set prompt=clip") == 1
+    assert "{transcript} into prompt.instruction" in said
+
+
+@pytest.mark.parametrize("settings", [["prompt=clip"], ["prompt=facial_r1", "+data.modalities=[video]"]])
+def test_no_warning_where_words_are_shown_or_not_meant(
+    settings: list[str], spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    load_records(context(spoken, tmp_path, *settings))
+    assert "transcript" not in capsys.readouterr().err
+
+
+def test_no_warning_without_transcripts(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    load_records(context(files, tmp_path, "prompt=facial_r1"))
+    assert "transcript" not in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 from facial_r1.errors import InputError
 from facial_r1.studies.command import main
+from facial_r1.studies.drawing import draw
 from facial_r1.studies.results import START, collect, markdown, over_seeds, read_csv, spread, write_csv
 from facial_r1.sweeps.expand import slug
 from tests.studies.test_study import study
@@ -145,3 +146,36 @@ def test_a_study_of_one_seed_has_no_seed_in_its_folders(tmp_path):
     rows, missing = collect(found, tmp_path / "runs")
     assert [row.seed for row in rows] == [1]
     assert missing == ["2, seed 0: not started"]
+
+
+BY = [
+    {
+        "field": "meta_info.carrier",
+        "groups": {"voice": {"metrics": {"emotion/accuracy": {"value": 0.7, "low": 0.6, "high": 0.8, "n": 9}}}},
+    }
+]
+
+
+def test_a_panel_can_show_a_group_of_the_test_rows(tmp_path):
+    panels = [{"metric": "emotion/accuracy", "group": "meta_info.carrier=voice", "chance": 0.125}]
+    found = study(tmp_path, seeds=[0], vary={"stage.num_generations": [2]}, figure={"x_label": "G", "panels": panels})
+    finish(tmp_path / "runs" / slug(found.jobs()[0][2]), 0.2, [], by=BY)
+    (row,) = collect(found, tmp_path / "runs")[0]
+    assert (row.metric, row.value, row.n) == ("emotion/accuracy, meta_info.carrier=voice", 0.7, 9)
+    one = over_seeds([row], "2", found.figure.panels[0], "")
+    assert (one.low, one.high) == (0.6, 0.8), "with one seed the interval is that over the test rows"
+    assert draw(found, [row], tmp_path / "figure.png").stat().st_size > 5000
+
+
+def test_a_group_that_was_not_evaluated_is_named_with_the_fix(tmp_path):
+    panels = [{"metric": "emotion/accuracy", "group": "meta_info.sex=female"}]
+    found = study(tmp_path, seeds=[0], vary={"stage.num_generations": [2]}, figure={"x_label": "G", "panels": panels})
+    finish(tmp_path / "runs" / slug(found.jobs()[0][2]), 0.2, [], by=BY)
+    with pytest.raises(InputError, match=r"need stage\.by: \[meta_info\.sex\]"):
+        collect(found, tmp_path / "runs")
+
+
+def test_a_group_of_training_metrics_is_refused(tmp_path):
+    panels = [{"metric": "loss", "training": True, "group": "dataset=a"}]
+    with pytest.raises(InputError, match="not with training"):
+        study(tmp_path, figure={"x_label": "G", "panels": panels})

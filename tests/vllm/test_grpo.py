@@ -125,7 +125,7 @@ def prompts(run: Watched) -> list[Prompt]:
     collator = run.trainer.data_collator
     rows = collator([{"_row": row, "prompt": faces.ask(row), "images": [str(row)]} for row in range(2)])
     batch = rows[0]["_prompts"]
-    return [Prompt(tuple(ids), (batch.pictures[image],)) for ids, (image,) in zip(batch.ids, batch.image_index, strict=True)]
+    return [Prompt(tuple(ids), (batch.pictures[image],)) for ids, (image,) in zip(batch.ids, batch.shown, strict=True)]
 
 
 def test_placeholders_are_never_sampled(run: Watched) -> None:

@@ -107,7 +107,7 @@ def check_media(records: Sequence[Record], wanted: Wanted | None = None) -> Chec
             uses[record.audio, "audio"] = None
     if not uses:
         return Checked(list(records))
-    looks = _look(list(uses), wanted.has("audio"))
+    looks = looks_of(list(uses), wanted.has("audio"))
     kept: list[Record] = []
     problems: list[Problem] = []
     for record in records:
@@ -188,10 +188,12 @@ def _examples(paths: Sequence[str]) -> str:
     return ", ".join(distinct[:_NAMED]) + more
 
 
-def _look(uses: Sequence[tuple[str, Kind]], listen: bool) -> _Looks:
+def looks_of(uses: Sequence[tuple[str, Kind]], listen: bool) -> _Looks:
+    """A look at each file as it is used, or what is wrong with it; files that were looked at before are not opened."""
     from facial_r1.data.media.errors import MediaError
     from facial_r1.data.media.looking import look_at
     from facial_r1.data.media.opening import library
+    from facial_r1.data.media.remembered import recall, remember
 
     library()  # said once, and not of each file
 
@@ -201,10 +203,16 @@ def _look(uses: Sequence[tuple[str, Kind]], listen: bool) -> _Looks:
         except MediaError as error:
             return error
 
-    looks: _Looks = {}
+    known = recall(uses, listen)
+    looks: _Looks = {**known}
+    uses = [use for use in uses if use not in known]
+    if not uses:
+        return looks
     with ThreadPoolExecutor(_THREADS) as pool, progress_bar(len(uses), "checking clips", "files") as advance:
         for start in range(0, len(uses), _CHUNK):
             part = uses[start : start + _CHUNK]
-            looks |= zip(part, pool.map(look, part), strict=True)
+            found = dict(zip(part, pool.map(look, part), strict=True))
+            remember({use: one for use, one in found.items() if not isinstance(one, MediaError)}, listen)
+            looks |= found
             advance(len(part))
     return looks

@@ -1,9 +1,8 @@
 """Faces that were cut out of a video beforehand: a folder of pictures, or an array of frames.
 
 A record's `video` may name either in place of a video file: a folder with one picture a frame, in the order of their names, or
-``<name>.npy`` with uint8 frames [T, H, W, 3] as OpenFace pipelines leave them (AffectGPT's ``openface_face/<name>.npy``). No detector comes
-with this package: those that install without fetching weights are not good enough to rely on. `write_crops` takes any function that
-turns a frame into a face.
+``<name>.npy`` with uint8 frames [T, H, W, 3] as OpenFace pipelines leave them (AffectGPT's ``openface_face/<name>.npy``). `write_crops` takes
+any function that turns a frame into a face. `stage=prepare` with `stage.crop_faces` cuts whole clips (`facial_r1.data.faces`).
 """
 
 from __future__ import annotations

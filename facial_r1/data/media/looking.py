@@ -6,7 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
@@ -66,9 +68,20 @@ def look_at(path: str, kind: Kind, listen: bool = True) -> Look:
         kind: What the record names it as: a `video` needs pictures, an `audio` sound.
         listen: Whether the sound of a video is used, and so listened to.
 
+    Kept in memory until the file changes, so that counting what was found does not open it again.
+
     Raises:
         MediaError: missing, unreadable, cut off, without a frame or a sample, or too large.
     """
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return _look_at(path, kind, listen, 0, 0)  # which says what is wrong
+    return _look_at(path, kind, listen, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=65_536)
+def _look_at(path: str, kind: Kind, listen: bool, size: int, changed: int) -> Look:
     if is_crops(path):
         if kind == "audio":
             raise MediaError(path, "these are pictures, not sound", 'name them by "video"')

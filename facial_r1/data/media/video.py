@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +101,44 @@ def first_frames(path: str | os.PathLike[str], container: InputContainer, stream
         if frame.width * frame.height > PIXEL_LIMIT:
             raise _too_large(path, frame)
         yield frame
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A frame with its times in units of `base` seconds: `pts` from the start of the video, `duration` where the file says (else 0)."""
+
+    picture: NDArray[np.uint8]
+    pts: int
+    duration: int
+    base: Fraction
+
+
+def every_frame(path: str | os.PathLike[str], seconds: float | None = None) -> Iterator[Timed]:
+    """All frames of a video file one after the other, upright with square pixels, in the memory of a few.
+
+    Args:
+        seconds: Only the first seconds; None for the whole.
+
+    Raises:
+        MediaError: as for `frames`.
+    """
+    decodes.add()
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(path, "the file has no video, only sound", 'name it by "audio", not by "video"')
+        stream.codec_context.thread_count = 1
+        base, start = stream.time_base or Fraction(1, 90_000), stream.start_time or 0
+        step = round(1 / (base * (stream.average_rate or 25)))
+        following = 0
+        size: tuple[int, int] | None = None
+        for frame in first_frames(path, container, stream):
+            pts = following if frame.pts is None else frame.pts - start
+            if seconds is not None and pts * base >= seconds:
+                return
+            size = size or _size(path, frame, stream, PIXEL_LIMIT)
+            following = pts + (frame.duration or step)
+            yield Timed(_picture(frame, size), pts, frame.duration or 0, base)
 
 
 class _Reader:

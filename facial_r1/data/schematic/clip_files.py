@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facial_r1.data.media.opening import library
 from facial_r1.data.schematic.voice_synthesis import RATE
 
-_OPTIONS = {"libx264": {"crf": "16", "preset": "veryfast"}, "mpeg4": {"qscale": "2"}}
+ENCODING = {"libx264": {"crf": "16", "preset": "veryfast"}, "mpeg4": {"qscale": "2"}}
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
@@ -25,7 +25,7 @@ def write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
     codec = encoder()
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with av.open(str(partial), "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=_OPTIONS[codec])
+        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=ENCODING[codec])
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1

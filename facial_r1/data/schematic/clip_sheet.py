@@ -49,7 +49,7 @@ def clip_sheet(
             tiled = ImageOps.fit(Image.fromarray(picture), (side, side))
             sheet.paste(tiled, (gap + place * (side + gap), top + caption))
         if sound is not None:
-            _draw_sound(pen, sound, (gap, top + caption + side + gap, sheet.width - gap, top + caption + side + gap + height))
+            draw_sound(pen, sound, (gap, top + caption + side + gap, sheet.width - gap, top + caption + side + gap + height))
     return sheet
 
 
@@ -60,7 +60,7 @@ def _content(
     if isinstance(item, ClipSpec):
         drawn, sound, sentence = draw_clip(item)
         places = [int((place + 0.5) * len(drawn) / columns) for place in range(min(columns, len(drawn)))]
-        return drawn[places], sound, _heading(item.emotion, item.carrier, item.action_units), sentence
+        return drawn[places], sound, heading_of(item.emotion, item.carrier, item.action_units), sentence
     base = root or Path()
     video, audio = item.get("video") or "", item.get("audio") or item.get("video") or ""
     audio = video if audio == "video" else audio
@@ -70,17 +70,17 @@ def _content(
     return (
         shown,
         heard,
-        _heading(", ".join(item.get("labels") or ()), carrier, item.get("AUs")),
+        heading_of(", ".join(item.get("labels") or ()), carrier, item.get("AUs")),
         str(item.get("transcript") or ""),
     )
 
 
-def _heading(emotion: str, carrier: str, units: Sequence[str] | None) -> str:
+def heading_of(emotion: str, carrier: str, units: Sequence[str] | None) -> str:
     coded = "" if units is None else " ".join(["AU", *(unit.removeprefix("AU") for unit in units)]) if units else "no AU"
     return "   ".join(part for part in (emotion, f"in {carrier}" if carrier else "", coded) if part)
 
 
-def _draw_sound(pen: ImageDraw.ImageDraw, sound: NDArray[np.float32], box: tuple[int, int, int, int]) -> None:
+def draw_sound(pen: ImageDraw.ImageDraw, sound: NDArray[np.float32], box: tuple[int, int, int, int]) -> None:
     """Lowest and highest sample at each column, on a scale on which 0.5 fills the height."""
     left, top, right, bottom = box
     middle, half = (top + bottom) / 2, (bottom - top) / 2

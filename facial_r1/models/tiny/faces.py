@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
 from types import TracebackType
 
 import numpy as np
 
 from facial_r1.data.schematic import PRETRAINING_PEOPLE, Face, draw, face
 from facial_r1.data.schematic.language import PHRASES
+from facial_r1.models.tiny.ahead import Ahead
 
 SEED = 20_251_114
 """Seed of the pre-training faces; no dataset is drawn from it."""
@@ -61,18 +59,15 @@ class Drawing:
     """
 
     def __init__(self, first: int, size: int, *, ahead: int = 64, niceness: int = 5) -> None:
-        context = multiprocessing.get_context("spawn")
         self._next, self._size = first, size
-        self._batches: multiprocessing.Queue[np.ndarray] = context.Queue(ahead)
-        self._process = context.Process(target=_draw, args=(self._batches, first, size, niceness, os.getpid()), daemon=True)
+        self._ahead = Ahead(_drawn, first, size, ahead=ahead, niceness=niceness)
 
     def __enter__(self) -> Drawing:
-        self._process.start()
+        self._ahead.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._process.terminate()
-        self._process.join()
+        self._ahead.__exit__(kind, error, trace)
 
     def take(self) -> tuple[np.ndarray, list[Face]]:
         """Wait for the next batch: pixels ``(size, 112, 112, 3)``, uint8, and the faces.
@@ -80,31 +75,11 @@ class Drawing:
         Raises:
             RuntimeError: The process has ended.
         """
-        while True:
-            try:
-                drawn = self._batches.get(timeout=5)
-                break
-            except queue.Empty:
-                if not self._process.is_alive():
-                    raise RuntimeError(f"drawing ended with exit code {self._process.exitcode}") from None
+        drawn = self._ahead.take()
         faces = [training_face(index) for index in range(self._next, self._next + self._size)]
         self._next += self._size
         return drawn, faces
 
 
-def _draw(batches: multiprocessing.Queue[np.ndarray], first: int, size: int, niceness: int, parent: int) -> None:
-    """Draw without end, as long as the parent lives."""
-    os.nice(niceness)
-    while True:
-        drawn = np.stack([pixels(training_face(index)) for index in range(first, first + size)])
-        first += size
-        while True:
-            if os.getppid() != parent:
-                # Nobody will read what is left; without this the queue's feeder waits for a reader for ever.
-                batches.cancel_join_thread()
-                return
-            try:
-                batches.put(drawn, timeout=5)
-                break
-            except queue.Full:
-                continue
+def _drawn(first: int, size: int) -> np.ndarray:
+    return np.stack([pixels(training_face(index)) for index in range(first, first + size)])
