@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,9 +65,12 @@ def _dispatch(argv: list[str]) -> int:
     if argv and argv[0] in commands.names():
         return commands.run(argv[0], argv[1:])
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        ranks = os.environ.get("LOCAL_WORLD_SIZE") or os.environ["WORLD_SIZE"]
+        own = shlex.join(item for item in argv if item.split("=")[0] not in ("launch", "launch.processes"))
         raise InputError(
             "this is already a rank of torchrun. Start the application itself, it starts the ranks: "
-            f"python -m facial_r1 {' '.join(argv)} launch=torchrun launch.processes={os.environ['WORLD_SIZE']}"
+            f"python -m facial_r1 {own} launch=torchrun launch.processes={ranks}. "
+            "Where no torchrun is meant, the variables are left over: unset RANK WORLD_SIZE"
         )
     if any(argument.split("=")[0] in _SHOW_ONLY and "=" not in argument for argument in argv):
         return _show(argv)

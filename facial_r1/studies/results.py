@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from facial_r1 import atomic
 from facial_r1.config.resolved import load_resolved
 from facial_r1.errors import InputError
@@ -104,12 +106,29 @@ def collect(study: Study, runs: Path) -> tuple[list[Row], list[str]]:
 
 
 def _run(runs: Path, overrides: Sequence[str], seed: int) -> RunDirectory:
-    """The run directory of a job; a study that was run with `seed=0` alone has no seed in its folders' names."""
+    """The run directory of a job: a sweep leaves out of its folders' names what all of its jobs share, the seed or the setting."""
     run = RunDirectory(runs / slug(overrides))
-    alone = RunDirectory(runs / slug(overrides[:-1]))
-    if run.path.is_dir() or not alone.resolved.is_file() or load_resolved(alone.resolved).get("seed") != seed:
+    if run.path.is_dir():
         return run
-    return alone
+    for shorter in (overrides[:-1], overrides[-1:]):
+        one = RunDirectory(runs / slug(shorter))
+        if one.resolved.is_file() and _has(load_resolved(one.resolved), [*overrides[:-1], f"seed={seed}"]):
+            return one
+    return run
+
+
+def _has(settings: Mapping[str, Any], overrides: Sequence[str]) -> bool:
+    """Whether resolved settings are those of these overrides."""
+    for item in overrides:
+        key, _, value = item.lstrip("+~").partition("=")
+        found: Any = settings
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping):  # a choice of a group: its name stands inside
+            found = found.get("name")
+        if found != yaml.safe_load(value):
+            return False
+    return True
 
 
 def _rows(study: Study, run: RunDirectory, point: str, seed: int | None, optional: bool = False) -> list[Row]:

@@ -142,7 +142,7 @@ def test_a_study_of_one_seed_has_no_seed_in_its_folders(tmp_path):
     found = study(tmp_path, seeds=[0, 1], vary={"stage.num_generations": [2]}, figure={"x_label": "G", "panels": [PANELS[0]]})
     run = tmp_path / "runs" / slug(found.jobs()[1][2][:-1])
     finish(run, 0.2, [])
-    (run / "resolved.yaml").write_text("seed: 1\n")
+    (run / "resolved.yaml").write_text("seed: 1\nstage: {num_generations: 2}\n")
     rows, missing = collect(found, tmp_path / "runs")
     assert [row.seed for row in rows] == [1]
     assert missing == ["2, seed 0: not started"]
@@ -179,3 +179,14 @@ def test_a_group_of_training_metrics_is_refused(tmp_path):
     panels = [{"metric": "loss", "training": True, "group": "dataset=a"}]
     with pytest.raises(InputError, match="not with training"):
         study(tmp_path, figure={"x_label": "G", "panels": panels})
+
+
+def test_runs_are_found_where_one_value_is_varied_over_several_seeds(tmp_path):
+    found = study(tmp_path, vary={"stage.num_generations": [2]}, seeds=[0, 1], figure={"x_label": "G", "panels": PANELS[:1]})
+    for _, seed, _ in found.jobs():
+        folder = tmp_path / "runs" / f"seed={seed}"
+        finish(folder, 1.0 + seed, [])
+        (folder / "resolved.yaml").write_text(f"seed: {seed}\nstage:\n  num_generations: 2\n")
+    assert [row.value for row in collect(found, tmp_path / "runs")[0]] == [1.0, 2.0]
+    (tmp_path / "runs" / "seed=1" / "resolved.yaml").write_text("seed: 1\nstage:\n  num_generations: 4\n")
+    assert collect(found, tmp_path / "runs")[1] == ["2, seed 1: not started"], "a run of another study is none of this one"
