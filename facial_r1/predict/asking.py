@@ -5,18 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from PIL import Image
 
 from facial_r1 import prompts, worker
 from facial_r1.config.schema import Eval, Sampling
 from facial_r1.data import ImageError, Protocol, Record
+from facial_r1.data.media.checking import looks_of
+from facial_r1.data.media.errors import MediaError
 from facial_r1.generation.engine import Completion, Request
 from facial_r1.init_from import Chosen
 from facial_r1.interruption import StopRequest
 from facial_r1.runs import RunDirectory
 from facial_r1.stages.context import Context
 from facial_r1.stages.engines import engine_of, load_for_generation, penalty_of
+from facial_r1.stages.openers import shown
+
+if TYPE_CHECKING:
+    from facial_r1.data.media.looking import Look
+    from facial_r1.generation.prompt_batch import MediaLoader
+    from facial_r1.models.media import Clip
+
+
+class _Held:
+    """Opens what a job's opener opens; pictures that were opened before are not opened again."""
+
+    def __init__(self, opener: MediaLoader) -> None:
+        self._opener = opener
+        self.pictures: dict[str, Image.Image] = {}
+
+    def __call__(self, path: str) -> Image.Image:
+        found = self.pictures.get(path)
+        return self._opener(path) if found is None else found
+
+    def clip(self, path: str) -> Clip:
+        return self._opener.clip(path)
+
+    def sound(self, path: str) -> np.ndarray:
+        return self._opener.sound(path)
 
 
 class Asking:
@@ -40,9 +68,12 @@ class Asking:
         worker.quiet_libraries(self.job)
         context = Context(RunDirectory(Path(self.job.output_root)), self.job, StopRequest())
         loaded = load_for_generation(context)
+        from facial_r1.models.perception import perceives
+
         self._open = loaded.open_image
-        self._held: dict[str, Image.Image] = {}
-        loaded = replace(loaded, open_image=self._picture)
+        self._held = _Held(self._open)
+        self._hears = loaded.processor is None or "audio" in perceives(loaded.processor)
+        loaded = replace(loaded, open_image=self._held)
         self._engine = engine_of(context, loaded)
         self._sampling = Sampling(
             temperature=stage.temperature, max_new_tokens=stage.max_new_tokens, repetition_penalty=penalty_of(context, loaded)
@@ -51,23 +82,38 @@ class Asking:
         sizes = {"transformers": generation.batch_size, "openai": 2 * generation.concurrency}
         self.chunk = sizes.get(generation.name, stage.chunk)
 
-    def open_pictures(self, records: Sequence[Record]) -> tuple[list[Record], list[ImageError]]:
-        """Decode the pictures of a chunk, so that one that is broken costs only its own record.
+    def open_files(self, records: Sequence[Record]) -> tuple[list[Record], list[ImageError | MediaError]]:
+        """Decode the pictures of a chunk and look at its clips and sounds, so that one that is broken costs only its own record.
 
         Returns:
-            The records whose pictures could be opened, and what is wrong with the others.
+            The records whose files could be opened, videos with their sound track where the model hears, and what is wrong with
+            the others.
         """
-        self._held = {}
-        readable, broken = [], []
+        self._held.pictures = {}
+        looks = looks_of([use for record in records for use in _uses(record)], self._hears)
+        readable: list[Record] = []
+        broken: list[ImageError | MediaError] = []
         for record in records:
+            found = [looks[use] for use in _uses(record)]
+            wrong = next((look for look in found if isinstance(look, MediaError)), None)
+            if wrong is not None:
+                broken.append(wrong)
+                continue
             try:
                 for path in record.images:
-                    if path not in self._held:
-                        self._held[path] = self._open(path)
-                readable.append(record)
+                    self._held.pictures[path] = self._held(path)
             except ImageError as error:
                 broken.append(error)
+            else:
+                readable.append(self._with_sound(record, looks.get((record.video, "video"))))
         return readable, broken
+
+    def _with_sound(self, record: Record, seen: Look | MediaError | None) -> Record:
+        """A record with what the model can hear of it."""
+        if not self._hears:
+            return replace(record, audio="") if record.video else record
+        track = seen is not None and not isinstance(seen, MediaError) and seen.facts.audio is not None
+        return replace(record, audio=record.video) if track and not record.audio else record
 
     def ask(self, records: Sequence[Record], protocol: Protocol) -> list[Completion]:
         """One answer for each record, in their order."""
@@ -77,12 +123,14 @@ class Asking:
             Request(
                 record.id,
                 prompts.messages(record, self.job.prompt, protocol.labels, vocabulary=protocol.action_units),
-                record.images,
+                **shown(record),
             )
             for record in records
         ]
         return self._engine.generate(requests, self._sampling, self.job.seed)
 
-    def _picture(self, path: str) -> Image.Image:
-        held = self._held.get(path)
-        return self._open(path) if held is None else held
+
+def _uses(record: Record) -> list[tuple[str, Literal["video", "audio"]]]:
+    """The files of a record that are no pictures, and what they are used as."""
+    uses: list[tuple[str, Literal["video", "audio"]]] = [(record.video, "video")] if record.video else []
+    return [*uses, (record.audio, "audio")] if record.audio and record.audio != record.video else uses

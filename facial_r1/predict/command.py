@@ -127,7 +127,7 @@ def _predict(options: argparse.Namespace, paths: list[str], settings: list[str])
         writer.close()
     _say(counts.line(time.monotonic() - began) + (f"; {target}" if target and writer.rows else ""))
     if code == DONE and not counts.answered + counts.failed:
-        raise InputError("nothing to read: no picture could be opened, see above")
+        raise InputError("nothing to read: no file could be opened, see above")
     return FAILED if counts.failed else code
 
 
@@ -138,7 +138,7 @@ def _answer(asking: Asking, records: Sequence[Record], protocol: Protocol, write
     with writer.progress(len(records)) as advance:
         for start in range(0, len(records), asking.chunk):
             part = records[start : start + asking.chunk]
-            readable, broken = asking.open_pictures(part)
+            readable, broken = asking.open_files(part)
             for error in broken:
                 counts.unreadable += 1
                 _say(str(error))

@@ -1,4 +1,4 @@
-"""What to look at: picture files, folders of them, files of records, and lines of standard input."""
+"""What to look at: files of pictures, videos and sounds, folders of them, files of records, and lines of standard input."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from facial_r1.config.suggest import nearest
 from facial_r1.data.convert import RowReader
 from facial_r1.data.locate import IMAGE_SUFFIXES, ImageFinder, absolute
+from facial_r1.data.media.finding import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from facial_r1.data.problems import Problem
 from facial_r1.data.protocol import Protocol
 from facial_r1.data.record import Record
@@ -20,6 +21,7 @@ from facial_r1.data.rows import read_rows
 DATASET = "predicted"
 """`dataset` of rows that are made of picture files."""
 STANDARD_INPUT = "-"
+_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 _ROWS = (".jsonl", ".json", ".ndjson")
 _KNOWN = ("AUs", "labels", "description", "is_valid")
@@ -53,11 +55,11 @@ def gather(
     """Records for everything that `paths` name, in their order; folders in the order of their names.
 
     Args:
-        paths: Pictures, folders, JSON or JSON lines files of records, or `-` for `lines`.
+        paths: Pictures, videos, sounds, folders, JSON or JSON lines files of records, or `-` for `lines`.
         lines: Standard input: a path or a record as JSON on each line.
         protocol: Reads the candidate labels of records.
         recursive: Look into the folders of folders.
-        question: Asked of pictures; records carry their own, this one is for those without.
+        question: Asked of files; records carry their own, this one is for those without.
     """
     found = Inputs()
     for path in paths:
@@ -83,18 +85,22 @@ def _from_path(found: Inputs, name: str, protocol: Protocol, recursive: bool, qu
                 _from_row(found, reader, *item, question)
         found.problems += reader.problems
     else:
-        found.add(_picture(path, question))
+        found.add(_shown(path, question))
 
 
 def _from_folder(found: Inputs, folder: Path, recursive: bool, question: str) -> None:
     files = folder.rglob("*") if recursive else folder.iterdir()
-    pictures = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."))
-    for path in pictures:
-        found.add(_picture(path, question))
-    if not pictures:
-        deeper = not recursive and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
-        fix = "its folders hold some: --recursive" if deeper else f"give a folder of {', '.join(sorted(IMAGE_SUFFIXES))} files"
-        found.problems.append(Problem(str(folder), 0, "folder", "there are no pictures in it", fix))
+    own = sorted(path for path in files if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))
+    videos = {path.with_suffix("") for path in own if path.suffix.lower() in VIDEO_SUFFIXES}
+    for path in own:
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.with_suffix("") in videos:
+            continue  # the sound of the video of this name
+        found.add(_shown(path, question))
+    if not own:
+        deeper = not recursive and any(path.suffix.lower() in _SUFFIXES for path in folder.rglob("*"))
+        known = f"{', '.join(sorted(IMAGE_SUFFIXES))} files, of videos or of sounds"
+        fix = "its folders hold some: --recursive" if deeper else f"give a folder of {known}"
+        found.problems.append(Problem(str(folder), 0, "folder", "there are no pictures, videos or sounds in it", fix))
 
 
 def _from_lines(found: Inputs, lines: Iterable[str], protocol: Protocol, recursive: bool, question: str) -> None:
@@ -127,11 +133,18 @@ def _reader(file: Path, protocol: Protocol) -> RowReader:
     return RowReader(file, ImageFinder(file, None), protocol, ("image",), DATASET)
 
 
-def _picture(path: Path, question: str) -> Record:
-    """A row for a picture; its id is its path, as seen from here where it lies below."""
+def _shown(path: Path, question: str) -> Record:
+    """A row for a file; its id is its path, as seen from here where it lies below. A sound of a video's name goes with the video."""
     here = Path.cwd()
     name = path.relative_to(here) if path.is_relative_to(here) else path
-    return Record(name.as_posix(), DATASET, (os.fspath(path),), question, None, ())
+    record = Record(name.as_posix(), DATASET, (), question, None, ())
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        beside = (path.with_suffix(suffix) for suffix in sorted(AUDIO_SUFFIXES))
+        sound = next((other for other in beside if other.is_file()), "")
+        return replace(record, video=os.fspath(path), audio=os.fspath(sound))
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        return replace(record, audio=os.fspath(path))
+    return replace(record, images=(os.fspath(path),))
 
 
 def _nearby(path: Path) -> str:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facial_r1 import atomic, prompts, rewards
 from facial_r1.config.schema import Eval, Synthesis
@@ -16,7 +16,10 @@ from facial_r1.data import Data, Record, load_data, write_skipped
 from facial_r1.data.mixture import sample
 from facial_r1.errors import InputError
 from facial_r1.stages.context import Context
-from facial_r1.stages.openers import MediaOpener, picture_opener
+from facial_r1.stages.openers import picture_opener
+
+if TYPE_CHECKING:
+    from facial_r1.generation.prompt_batch import MediaLoader
 
 _log = logging.getLogger("facial_r1")
 
@@ -27,7 +30,7 @@ class Loaded:
 
     model: Any
     processor: Any
-    open_image: MediaOpener
+    open_image: MediaLoader
     source: str
 
 

@@ -50,9 +50,9 @@ def run(context: Context) -> dict[str, Any] | None:
             context,
             f"plan: {stage.outline()}; {len(data.test)} test rows after each",
         )
-        for name in (name for name in ("sft", "grpo", "synthesis") if name in stage.steps):
-            planned = _job(job, getattr(stage, name), init_from=job.init_from, amount=getattr(stage.amounts, name))
-            run_stage(context.child(name, planned))
+        for each in (each for each in ("sft", "grpo", "synthesis") if each in stage.steps):
+            planned = _job(job, getattr(stage, each), init_from=job.init_from, amount=getattr(stage.amounts, each))
+            run_stage(context.child(each, planned))
         return None
     models: dict[str, RunDirectory] = {}
     number, before = 1, None

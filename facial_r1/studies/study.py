@@ -59,7 +59,9 @@ class Panel:
         if self.training and self.models:
             raise ValueError(f"{self.metric}: metrics.jsonl is that of the run itself; leave out models or training")
         if self.group is not None and (self.training or "=" not in self.group):
-            raise ValueError(f"group={self.group}: field=value of test rows, for example meta_info.carrier=voice; not with training")
+            raise ValueError(
+                f"group={self.group}: field=value of test rows, for example meta_info.carrier=voice; not with training"
+            )
 
 
 @dataclass(config=_strict, frozen=True)

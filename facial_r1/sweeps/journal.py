@@ -93,7 +93,9 @@ def outlook(folder: Path, job: str, known: Mapping[str, Mapping[str, Any]]) -> O
     elif state == "created":
         state = "submitted" if queued else "interrupted" if last else "not run"
     elif not state:
-        state = {None: "not run", 0: "planned", 2: "refused", 130: "interrupted", 138: "interrupted", 143: "interrupted"}.get(code, "failed")
+        state = {None: "not run", 0: "planned", 2: "refused", 130: "interrupted", 138: "interrupted", 143: "interrupted"}.get(
+            code, "failed"
+        )
     reason = "" if state in ("finished", "not run") else str(status.get("reason") or last.get("reason") or "")
     if code is None:
         code = status.get("exit_code")

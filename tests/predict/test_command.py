@@ -15,6 +15,7 @@ from facial_r1.data.schematic.drawing import draw
 from facial_r1.data.schematic.faces import face
 from facial_r1.generation import openai_engine
 from tests.command import SMALL, facial_r1, run_directory
+from tests.data.media.made import tone, write_sound, write_video
 from tests.generation.fake_server import Body, serving
 
 GOOD = "<think>The lip corners rise (AU12).</think><answer>happy</answer>"
@@ -164,7 +165,7 @@ def test_what_is_wrong_is_refused_with_2(faces: Path, run: Run, arguments: list[
 def test_pictures_that_are_all_broken_are_nothing_to_read(faces: Path, run: Run) -> None:
     Path("bad.png").write_text("no picture")
     code, _, err = run("bad.png")
-    assert code == 2 and "no picture could be opened" in err
+    assert code == 2 and "no file could be opened" in err
 
 
 def test_a_file_with_an_equals_sign_in_its_name_is_a_file(faces: Path, run: Run) -> None:
@@ -190,3 +191,31 @@ def test_answers_are_those_of_an_evaluation(tmp_path: Path, cold_start: Path, fa
         mine = said[row["id"]]
         assert mine["completion"] == row["completion"] and mine["valid"] == row["parsed"]["valid"], row["prompt"]
     assert len({row["completion"] for row in samples}) > 3, "answers that are all alike show nothing"
+
+
+def test_clips_and_sounds_are_seen_and_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    """A video with the sound of its name beside it is one row, a broken one costs only itself."""
+    pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "clips"
+    write_video(folder / "a.mp4", 8, size=(64, 64))
+    write_sound(folder / "a.wav", tone(0.8))
+    write_sound(folder / "b.wav", tone(0.8))
+    write_video(folder / "c.mp4", 8, size=(64, 64), sound=tone(0.8))
+    (folder / "cut.mp4").write_bytes((folder / "a.mp4").read_bytes()[:300])
+    settings = ["model=tiny_omni", "prompt=clip", "stage.max_new_tokens=4", "output_root=nothing", "generation.cache=false"]
+    code, _, err = run("clips", "--jsonl", "out.jsonl", *settings)
+    assert code == 0 and "3 answered" in err and "cut.mp4" in err, err
+    found = {row["id"]: row for row in rows(tmp_path / "out.jsonl")}
+    has = {name: (Path(row.get("video", "")).name, Path(row.get("audio", "")).name) for name, row in found.items()}
+    assert has == {"clips/a.mp4": ("a.mp4", "a.wav"), "clips/b.wav": ("", "b.wav"), "clips/c.mp4": ("c.mp4", "video")}
+
+
+def test_a_model_that_sees_alone_is_shown_the_video_without_its_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "a.mp4", 8, size=(64, 64), sound=tone(0.8))
+    code, _, err = run("a.mp4", "stage.max_new_tokens=4", "output_root=nothing", "generation.cache=false")
+    assert code == 0 and "1 answered" in err, err
