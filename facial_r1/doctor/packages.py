@@ -28,6 +28,12 @@ _EXTRAS = {
     "vllm": ("vllm", "generation=vllm and stage.vllm.enabled=true do not work; transformers generates"),
     "flash-attn": ("flash-attn", "attention runs through torch's own kernels (sdpa): slower on long prompts"),
     "tensorboard": ("tensorboard", "tracker=tensorboard does not work"),
+    "trackio": ("trackio", "tracker=trackio does not work"),
+    "av": ("media", "video and sound cannot be opened: data=clips, schematic_clips and mer_clips do not work"),
+    "opencv-python-headless": ("faces", "stage=prepare cannot cut faces out (stage.crop_faces); ready-made crops do"),
+    "optuna": ("optuna", "a sweep cannot search (sweep.optuna.trials)"),
+    "wandb-workspaces": ("workspaces", "facial-r1 workspace does not work"),
+    "submitit": ("slurm", "launch=slurm does not work; torchrun on the nodes of a job does"),
 }
 """Optional packages: the extra that brings each, and what its absence means."""
 
