@@ -64,8 +64,8 @@ def test_the_command_runs(line, tmp_path, face_cache, cold_start):
     if settings.get("data") == "jsonl":
         write_own_data(tmp_path)
         extra = [f"output_root={tmp_path}/out", *QUICK.get(stage, []), "data.split.test=0.25", f"init_from={cold_start}"]
-    elif settings.get("model", "tiny") != "tiny":
-        extra.append("debug=dry_run")  # the weights of a large model are not here
+    elif settings.get("model", "tiny") != "tiny" or "experiment" in settings:
+        extra.append("debug=dry_run")  # the weights of a large model are not here; recipes run in tests of their own
     elif stage == "grpo" and "init_from" not in settings and "-m" not in arguments:
         extra.append(f"init_from={cold_start}")
     if "data.amount" in settings:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 SHARDED = ("zero2", "zero3", "fsdp2")
 #: ZeRO-2 differs from ZeRO-3 in what both stages have in common, so one of them is enough.
-PAIRS = [("sft", kind) for kind in SHARDED] + [("grpo", "zero3"), ("grpo", "fsdp2")]
+PAIRS = [("sft", kind) for kind in SHARDED] + [("grpo", "zero3"), ("grpo", "fsdp2"), ("clips", "zero3")]
 #: Runs that go on from a checkpoint of another one; from the last step only the model is left to be saved.
 AGAIN = ("sft-zero3@2", "sft-fsdp2@3", "grpo-fsdp2@1")
 LINES = {
@@ -42,6 +42,11 @@ LINES = {
         # A reward that differs within the groups of a model that cannot write answers yet.
         "+reward.weights.length=1.0", "+reward.options.length={limit: 24, buffer: 24}",
     ],
+    # SFT of a model that sees and hears.
+    "clips": [
+        "stage=sft", "model=tiny_omni", "data=schematic_clips", "prompt=clip", "stage.max_steps=2", "stage.per_device_batch_size=4",
+        "stage.evaluate=false",
+    ],
     "synthesis": ["stage=synthesis", "stage.attempts=3", "stage.chunk=7", "stage.max_new_tokens=64", "stage.quality.near_duplicates_allowed=0"],
     "eval": ["stage=eval", "stage.chunk=5", "stage.max_new_tokens=64", "stage.resamples=50"],
     "prepare": ["stage=prepare", "stage.faces=2"],
@@ -51,7 +56,7 @@ LINES = {
 def line(stage: str, ranks: int, start: Path) -> list[str]:
     """A stage's command for so many ranks: SFT sees eight rows a step either way."""
     batch = [f"stage.per_device_batch_size={8 // ranks}"] if stage == "sft" else []
-    return [*LINES[stage], *SMALL, *batch, *([f"init_from={start}"] if stage not in ("sft", "prepare") else [])]
+    return [*LINES[stage], *SMALL, *batch, *([f"init_from={start}"] if stage not in ("sft", "clips", "prepare") else [])]
 
 
 def made(run: Path, *overrides: str) -> Job:
@@ -97,7 +102,7 @@ def two(fitted: Path, face_cache: Path, tmp_path_factory: pytest.TempPathFactory
 def one(zygote: Zygote, fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every stage in one process."""
     folder = tmp_path_factory.mktemp("one")
-    for stage in LINES:
+    for stage in (stage for stage in LINES if stage != "clips"):
         done = zygote.run(*line(stage, 1, fitted), f"run_dir={folder / stage}")
         assert done.code == 0, done.err
     return folder
