@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Test processes, each with one thread; a file's tests stay together so that they share what they prepared.
-TEST   := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+TEST   := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # vLLM's CPU build lives beside the packages of .venv, which it sees and does not change.
 VLLM   := .venv-vllm

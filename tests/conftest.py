@@ -54,3 +54,9 @@ def cold_start(tmp_path_factory: pytest.TempPathFactory, face_cache: Path) -> Pa
         cache=face_cache,
     )
     return run_directory(done)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: with several processes none is left alone with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -10,8 +10,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,7 +21,8 @@ from safetensors.numpy import load_file
 
 from facial_r1.runs import RunDirectory
 from facial_r1.tracking.jsonl import read_metrics
-from tests.command import ROOT, environment
+from tests.command import environment
+from tests.forked import Forks
 
 KILLS = int(os.environ.get("FACIAL_R1_KILLS", "2"))
 SEED = int(os.environ.get("FACIAL_R1_SEED", "20"))
@@ -44,51 +43,28 @@ class Ended:
 
 @dataclass
 class Zygote:
-    """Starts runs in forked children of a process that has imported everything (see `zygote`)."""
+    """Starts runs that carry a token, so that what they leave behind is found (see `tests.forked`)."""
 
     folder: Path
     cache: Path
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        env = environment(self.cache, {_TOKEN: self.token, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"})
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.launch.zygote"], cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=(self.folder / "zygote.err").open("w"),
-        )  # fmt: skip
-        self._count = 0
-        self._hear()
-
-    def _hear(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"the zygote ended: {(self.folder / 'zygote.err').read_text()[-2000:]}"
-        return json.loads(line)
-
-    def _tell(self, **order: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return self._hear()
+        self._env = environment(self.cache, {_TOKEN: self.token, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"})
+        self._forks = Forks(self.folder, self._env)
 
     def start(self, line: Sequence[str], env: Mapping[str, str] | None = None) -> Running:
-        self._count += 1
-        out, err = (self.folder / f"{self._count}.{name}" for name in ("out", "err"))
-        own = {_TOKEN: f"{self.token}-{self._count}", **(env or {})}
-        pid = self._tell(start=list(line), env=own, out=str(out), err=str(err))["pid"]
-        return Running(self, pid, out, err, own[_TOKEN], time.monotonic())
+        child = self._forks.start(line, {**self._env, **(env or {}), _TOKEN: f"{self.token}-{uuid.uuid4().hex}"})
+        return Running(self, child.pid, child.out, child.err, child.env[_TOKEN], child.began)
 
     def run(self, *line: str, env: Mapping[str, str] | None = None, timeout: float = 300) -> Ended:
         return self.start(line, env).wait(timeout)
 
     def poll(self, pid: int) -> int | None:
-        return self._tell(poll=pid)["code"]
+        return self._forks.poll(pid)
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
+        self._forks.close()
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """A process that has imported everything and forks one child for each command line: a run without the seconds of importing.
 
-Talks in JSON lines: `{"start": [arguments], "env": {...}, "out": file, "err": file}` answers `{"pid": n}`;
+Talks in JSON lines: `{"start": [arguments], "env": {...}, "cwd": folder, "out": file, "err": file}` answers `{"pid": n}`;
 `{"poll": n}` answers `{"code": n}`, null while the child runs, negative for the signal that ended it.
 """
 
@@ -20,7 +20,7 @@ def preload() -> None:
     import matplotlib.pyplot  # noqa: F401
     import peft  # noqa: F401
     import pyarrow.parquet  # noqa: F401
-    import torch
+    import torch  # noqa: F401
     import transformers  # noqa: F401
 
     import facial_r1.app
@@ -34,8 +34,6 @@ def preload() -> None:
     import facial_r1.stages.synthesis
     import facial_r1.training.grpo
     import facial_r1.training.sft  # noqa: F401
-
-    torch.set_num_threads(1)
 
 
 def start(order: dict[str, Any]) -> int:
@@ -52,7 +50,10 @@ def start(order: dict[str, Any]) -> int:
             handle = os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(handle, place)
         os.close(0)
+        os.environ.clear()
         os.environ.update(order["env"])
+        os.chdir(order["cwd"])
+        sys.argv = ["facial_r1", *order["start"]]
         from facial_r1.app import main
 
         code = main(order["start"])
