@@ -13,6 +13,7 @@ from facial_r1 import commands
 from facial_r1.data.schematic.drawing import draw
 from facial_r1.data.schematic.faces import face
 from tests.command import ROOT, SMALL, facial_r1, run_directory
+from tests.data.media.made import tone, write_video
 from tests.data.sources.emotion_sets import raf_db
 from tests.metrics import ferbench_cases
 
@@ -50,7 +51,7 @@ def test_make_targets_exist(line):
 def test_the_command_runs(line, tmp_path, face_cache, cold_start):
     arguments = shlex.split(line)[3:]
     settings = dict(item.split("=", 1) for item in arguments if "=" in item)
-    stage = settings.get("stage", "grpo")
+    stage = settings.get("stage", "" if "experiment" in settings else "grpo")
     extra = [f"output_root={tmp_path}/out", *SMALL, *QUICK.get(stage, [])]
     if settings.get("init_from") == "latest":
         give_a_finished_run(tmp_path / "out", cold_start)
@@ -64,6 +65,9 @@ def test_the_command_runs(line, tmp_path, face_cache, cold_start):
     if settings.get("data") == "jsonl":
         write_own_data(tmp_path)
         extra = [f"output_root={tmp_path}/out", *QUICK.get(stage, []), "data.split.test=0.25", f"init_from={cold_start}"]
+    elif settings.get("data") == "clips":
+        write_own_clips(tmp_path)
+        extra = [f"output_root={tmp_path}/out", "data.split.test=0.25"]
     elif settings.get("model", "tiny") != "tiny" or "experiment" in settings:
         extra.append("debug=dry_run")  # the weights of a large model are not here; recipes run in tests of their own
     elif stage == "grpo" and "init_from" not in settings and "-m" not in arguments:
@@ -102,6 +106,15 @@ def test_the_command_that_is_no_job_runs(line, tmp_path, cold_start):
 def give_a_finished_run(root: Path, cold_start: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     (root / "earlier").symlink_to(cold_start)
+
+
+def write_own_clips(folder: Path) -> None:
+    rows = []
+    for number in range(8):
+        write_video(folder / f"{number}.mp4", 8, size=(64, 48), sound=tone(0.8))
+        rows.append({"id": f"r{number}", "dataset": "mine", "video": f"{number}.mp4", "audio": "video", "question": "", "AUs": None,
+                     "labels": ["happiness"], "description": "", "meta_info": {}, "subject": f"s{number}", "transcript": "Look."})  # fmt: skip
+    (folder / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_own_data(folder: Path) -> None:
