@@ -56,6 +56,11 @@ class BenchmarkSet:
         """The figure that counts in the benchmark's mean."""
         return {"hit": "hit", "sentiment": "waf", "open": "f"}[self.kind]
 
+    @property
+    def folder(self) -> str:
+        """The owner's folder, as the authors call it ("" for a file that lies by itself)."""
+        return self.files[0].rpartition("/")[0]
+
 
 def _set(name: str, kind: Kind, clips: int, folder: str, file: str, part: str = "", labels: tuple[str, ...] = (), *, also: str = "") -> BenchmarkSet:  # fmt: skip
     spelled = tuple(dict.fromkeys((also or name, name)))
@@ -100,17 +105,19 @@ NINE = tuple(SETS)[:9]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Predictions of one checkpoint (or one file) for one set.
+    """Predictions of one checkpoint (or one file, or one run) for one set.
 
     Attributes:
-        name: The file without its ending.
-        words: Emotion words by clip, None where only their sentiment is there.
-        sentiment: Sentiment words by clip.
+        name: The file without its ending, or the run.
+        words: The file with emotion words by clip, None where only their sentiment is there.
+        sentiment: The file with sentiment words by clip.
+        items: Emotion words by clip as such a file has them, in place of one.
     """
 
     name: str
     words: Path | None
     sentiment: Path | None = None
+    items: Mapping[str, str] | None = None
 
     @property
     def epoch(self) -> str:
@@ -189,6 +196,12 @@ def truth_files(given: str | Mapping[str, str], names: Iterable[str]) -> dict[st
         raise InputError(f"stage.truths={given}: there is no such file or folder")
     found = {name: next((root / place for place in SETS[name].files if (root / place).is_file()), None) for name in wanted}
     return {name: file for name, file in found.items() if file is not None}
+
+
+def folder_of(name: str, root: Path) -> Path | None:
+    """The owner's folder of a set below `root`, under any of its names; None where there is none."""
+    places = dict.fromkeys(place.rpartition("/")[0] for place in SETS[name].files)
+    return next((root / place for place in places if place and (root / place).is_dir()), None)
 
 
 # --- predictions -----------------------------------------------------------------------------------------------------

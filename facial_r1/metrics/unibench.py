@@ -6,6 +6,9 @@ of the best one **on the test set**, which is how the published numbers came abo
 that rule, ``unibench/one_checkpoint/mean`` that of the best single checkpoint for all sets, ``unibench/last_checkpoint/mean`` that of the last ones.
 With fewer than nine sets the means are called ``unibench/given/...``.
 
+``unibench/<set>/strict/hit`` and ``unibench/ovmerdplus/strict/f`` are the same answers by the strict scorer (`facial_r1.affect.wheels`): neutral clips are
+scored too, a clip whose answer has no word that the tables know is wrong, and unknown words cost precision. They are in no mean.
+
 ``n`` counts the clips of the truth. Neutral clips (HIT) and clips with truth 0 (WAF) are among them and are never scored: `SetResult.scored`.
 """
 
@@ -98,12 +101,14 @@ def score_set(name: str, truths: Mapping[str, Truth], checkpoint: Checkpoint, wh
     if not truths:
         raise InputError(f"{name}: the truth has no clip")
     file = checkpoint.sentiment if chosen.kind == "sentiment" and checkpoint.sentiment else checkpoint.words
-    if file is None:
+    if file is None and checkpoint.items is None:
         raise InputError(f"{name}: {checkpoint.name}: there are no words, {checkpoint.name}-openset.npz")
-    said = read_items(file)
+    said = dict(checkpoint.items or {}) if file is None else read_items(file)
     missing = [clip for clip in truths if clip not in said]
     if missing:
-        raise InputError(f"{file}: {len(missing)} of {len(truths)} clips of {name} have no prediction, for example {missing[0]}")
+        raise InputError(
+            f"{file or checkpoint.name}: {len(missing)} of {len(truths)} clips of {name} have no prediction, for example {missing[0]}"
+        )
     stand_in = chosen.kind == "sentiment" and checkpoint.sentiment is None
     said = {clip: sentiment_of(tokens_of(said[clip]), wheels) if stand_in else said[clip] for clip in truths}
     if chosen.kind == "sentiment":
@@ -190,6 +195,7 @@ def score_unibench(
         estimate, drawn[name] = _estimate(result, wheels, resamples, np.random.default_rng([seed, place]))
         names = [f"unibench/{name}/{figure}" for figure in FIGURES[SETS[name].kind]]
         metrics |= as_dicts(estimate, names)
+        metrics |= _strict(result, truths[name], wheels)
     metrics |= _means(scored, best, drawn, checkpoints)
     rows = {
         name: [
@@ -246,6 +252,20 @@ def _statistic(kind: str, undefined: float) -> Callable[[Array], Array]:
         return np.stack([ratio(negative * f1[0] + positive * f1[1], n), ratio(right_negative + right_positive, n)], axis=-1)
 
     return {"hit": hit, "open": words, "sentiment": sides}[kind]
+
+
+def _strict(result: SetResult, truth: Mapping[str, Truth], wheels: Wheels) -> dict[str, dict[str, Any]]:
+    """The primary figure of a set of words by the strict scorer (`facial_r1.affect.wheels`); nothing for sentiment."""
+    chosen = SETS[result.name]
+    if chosen.kind == "sentiment":
+        return {}
+    labels = {clip: str(label) for clip, label in truth.items()}
+    if chosen.kind == "hit":
+        value = wheels.hit(labels, result.predictions, mode="strict").hit_rate
+    else:
+        value = wheels.corpus(labels, result.predictions, mode="strict").f
+    figure = {"value": _plain(value), "low": None, "high": None, "n": result.n, "clusters": result.n}
+    return {f"unibench/{result.name}/strict/{chosen.primary}": figure}
 
 
 def _means(
@@ -310,8 +330,8 @@ def _notes(scored: Mapping[str, Sequence[SetResult]], best: Mapping[str, SetResu
             notes.append(f"{name}: {result.n} clips, where the benchmark has {SETS[name].clips}")
         if result.stand_in:
             notes.append(
-                f"{name}: there is no {result.checkpoint}-openset-sentiment.npz; which side words are on was read off the wheels, where the "
-                "published step asks a language model"
+                f"{name}: nobody named sentiments ({result.checkpoint}-openset-sentiment.npz); which side words are on was read off the wheels, "
+                "where the published step asks a language model"
             )
     missing = [name for name in NINE if name not in best]
     if missing:

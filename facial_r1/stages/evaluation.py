@@ -36,7 +36,7 @@ def run(context: Context) -> dict[str, Any] | None:
         context,
         part,
         "action units, a label or a description",
-        lambda r: r.AUs is not None or bool(r.labels or r.description),
+        lambda r: r.AUs is not None or bool(r.labels or r.description) or (data.protocol.is_open and _has_number(r)),
         None,
     )
     if context.job.debug.dry_run:
@@ -62,6 +62,11 @@ def run(context: Context) -> dict[str, Any] | None:
         temperature=stage.temperature, max_new_tokens=stage.max_new_tokens, repetition_penalty=penalty_of(context, loaded)
     )
     return evaluate_model(context, loaded, rows, data, sampling, stage.resamples, stage.chunk)
+
+
+def _has_number(record: Record) -> bool:
+    """Whether a clip of a sentiment set is labelled: its answer is wanted, though no wheel scores it (protocol=mer_unibench does)."""
+    return isinstance(record.meta_info.get("val"), int | float)
 
 
 def _score_given(context: Context, stage: Eval, rows: Sequence[Record], data: Data) -> dict[str, Any]:

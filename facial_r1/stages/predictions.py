@@ -55,7 +55,7 @@ def read_predictions(path: str | Path, records: Sequence[Record]) -> tuple[list[
             raise InputError(f"{place}: a second answer for record {name}: keep one row a record")
         found[name] = {
             "id": name,
-            "completion": _text(row, place),
+            "completion": text_of(row, place),
             "finish_reason": row.get("finish_reason"),
             "tokens": row.get("tokens"),
         }
@@ -152,7 +152,8 @@ def _record_of(row: Mapping[str, Any], names: Mapping[str, str | None], place: s
     raise InputError(f"{place}: the row names no record: give its id ({', '.join(ID_KEYS)}) or its image")
 
 
-def _text(row: Mapping[str, Any], place: str) -> str:
+def text_of(row: Mapping[str, Any], place: str) -> str:
+    """The answer in a row, under the first of `TEXT_KEYS` that it has; null is "". Raises InputError when there is none."""
     for key in TEXT_KEYS:
         if key in row:
             if row[key] is None:

@@ -25,11 +25,7 @@ def set_up_rewards(context: Context, data: Data) -> None:
     """
     reward = context.job.reward
     asks = data.protocol.extractor == "llm" or any(one.get("extractor") == "llm" for one in reward.options.values())
-    if asks and reward.extractor.base_url and EXTRACTOR not in context.shared:
-        from facial_r1.generation.cache import open_cache
-        from facial_r1.generation.reward_servers import ServerExtractor
-
-        context.shared[EXTRACTOR] = ServerExtractor(reward.extractor, open_cache(reward.extractor.cache))
+    set_up_extractor(context, asks)
     if "ov_perception" in reward.weights and PERCEPTION not in context.shared:
         from facial_r1.generation.cache import open_cache
         from facial_r1.generation.reward_servers import ServerComparer
@@ -37,8 +33,18 @@ def set_up_rewards(context: Context, data: Data) -> None:
         comparer = ServerComparer(reward.judge, open_cache(reward.judge.cache))
         context.shared[COMPARER] = comparer
         context.shared[PERCEPTION] = Perception(comparer, reward.judge.shown, reward.judge.orders)
-    use_extractor(context.shared.get(EXTRACTOR))
     use_judge(context.shared.get(PERCEPTION))
+
+
+def set_up_extractor(context: Context, asks: bool) -> None:
+    """Set what ``extractor: llm`` asks in this process, from `reward.extractor`; without `asks`, no more than is shared already."""
+    extractor = context.job.reward.extractor
+    if asks and extractor.base_url and EXTRACTOR not in context.shared:
+        from facial_r1.generation.cache import open_cache
+        from facial_r1.generation.reward_servers import ServerExtractor
+
+        context.shared[EXTRACTOR] = ServerExtractor(extractor, open_cache(extractor.cache))
+    use_extractor(context.shared.get(EXTRACTOR))
 
 
 def server_failures(context: Context) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""MER-UniBench from predicted words: the released files of nine sets, scored with no model and no picture."""
+"""MER-UniBench from predicted words: the released files of nine sets, or the answers of a run, scored with no model and no picture."""
 
 from __future__ import annotations
 
@@ -11,13 +11,25 @@ from facial_r1 import atomic
 from facial_r1.affect.wheels import Wheels, load
 from facial_r1.affect.wheels.parsing import parse
 from facial_r1.config.schema import Eval
-from facial_r1.data.protocol import load_protocol
-from facial_r1.data.unibench import NINE, SETS, Truth, checkpoints_of, prediction_files, read_truths, set_in, truth_files
+from facial_r1.data.protocol import Protocol, load_protocol
+from facial_r1.data.unibench import (
+    NINE,
+    SETS,
+    Checkpoint,
+    Truth,
+    checkpoints_of,
+    prediction_files,
+    read_truths,
+    set_in,
+    truth_files,
+)
 from facial_r1.errors import InputError
 from facial_r1.metrics.unibench import FIGURES, UnibenchResult, score_unibench
 from facial_r1.stages.context import Context
 from facial_r1.stages.material import say
 from facial_r1.stages.predictions import digest
+from facial_r1.stages.reward_servers import server_failures
+from facial_r1.stages.unibench_answers import is_answered, read_answered, with_words
 
 
 def run(context: Context) -> dict[str, Any] | None:
@@ -30,17 +42,14 @@ def run(context: Context) -> dict[str, Any] | None:
     assert isinstance(stage, Eval)
     if not stage.predictions or not stage.truths:
         raise InputError(
-            "protocol=mer_unibench scores emotion words that are there already: stage.predictions=<file, folder or pattern of *-openset.npz> and "
-            "stage.truths=<folder that holds the owners' folders, mer2023-dataset-process/label-6way.npz ...>"
+            "protocol=mer_unibench scores answers that are there already: stage.predictions=<file, folder or pattern of *-openset.npz, "
+            "or a run that answered data.options.set=mer_unibench> and stage.truths=<folder that holds the owners' folders, mer2023-dataset-process/label-6way.npz ...>"
         )
     if not context.main:
         return {}
     protocol = load_protocol(context.job.data.protocol)
     wheels = load(protocol.wheels, protocol.wheel_root)
-    files = prediction_files(stage.predictions)
-    found = truth_files(stage.truths, _sets(files, stage.truths))
-    truths = {name: read_truths(name, file) for name, file in found.items()}
-    checkpoints, notes = checkpoints_of(files, truths)
+    truths, checkpoints, notes = _material(context, stage.predictions, stage.truths, protocol)
     for name in [name for name in checkpoints if name not in truths]:
         notes.append(f"{name}: not scored, there is no {SETS[name].files[0]} in stage.truths")
     if context.job.debug.dry_run:
@@ -57,19 +66,43 @@ def run(context: Context) -> dict[str, Any] | None:
     )
     for note in [*notes, *scored.notes]:
         say(context, f"note: {note}")
+    scored.failures.update(server_failures(context))
     return _finish(context, scored, truths, wheels, protocol.published)
+
+
+def _material(
+    context: Context, predictions: str, given: dict[str, str] | str, protocol: Protocol
+) -> tuple[dict[str, dict[str, Truth]], dict[str, list[Checkpoint]], list[str]]:
+    """Truths and checkpoints by set, of a run's answers or of files of words, and notes."""
+    if is_answered(predictions):
+        answered = read_answered(predictions)
+        sets = list(answered.texts)
+        if isinstance(given, str) and Path(given).expanduser().is_file() and len(sets) > 1:
+            sets = [name for name in sets if name == _set_of_truth(given)]
+        truths = {name: read_truths(name, file) for name, file in truth_files(given, sets).items()}
+        words, notes = with_words(context, answered, protocol)
+        return truths, words, notes
+    files = prediction_files(predictions)
+    truths = {name: read_truths(name, file) for name, file in truth_files(given, _sets(files, given)).items()}
+    return truths, *checkpoints_of(files, truths)
 
 
 def _sets(files: Sequence[Path], truths: dict[str, str] | str) -> list[str]:
     """The sets that the predictions may be of: those that their paths name, or the truth's, else all."""
     named = {set_in(file) for file in files}
     if None in named and isinstance(truths, str) and Path(truths).expanduser().is_file():
-        named = {set_in(Path(truths))}
-        if None in named:
-            raise InputError(
-                f"stage.truths={truths}: which set is this? Name it: 'stage.truths={{meld: {truths}}}', one of {', '.join(SETS)}"
-            )
+        named = {_set_of_truth(truths)}
     return list(SETS) if None in named else [name for name in SETS if name in named]
+
+
+def _set_of_truth(file: str) -> str:
+    """The set that the path of one label file names."""
+    name = set_in(Path(file))
+    if name is None:
+        raise InputError(
+            f"stage.truths={file}: which set is this? Name it: 'stage.truths={{meld: {file}}}', one of {', '.join(SETS)}"
+        )
+    return name
 
 
 def _finish(
@@ -92,8 +125,15 @@ def _finish(
         "baselines": scored.baselines,
         "rows": sum(result.n for result in scored.best.values()),
         "sets": sets,
-        "published": [{**entry, "scored_with": wheels.name} for entry in published],
+        "published": [{**entry, "scored_with": _scored_with(str(entry["metric"]), scored, wheels)} for entry in published],
     }
+
+
+def _scored_with(metric: str, scored: UnibenchResult, wheels: Wheels) -> str:
+    """The tables behind a figure, and that sentiment was read off them, which nothing published compares with."""
+    guessed = [name for name, result in scored.best.items() if result.stand_in]
+    touched = metric.endswith("/mean") if metric.split("/")[1] not in scored.best else metric.split("/")[1] in guessed
+    return f"{wheels.name}, sentiment too" if guessed and touched else wheels.name
 
 
 def _rows(scored: UnibenchResult) -> list[dict[str, Any]]:
@@ -106,6 +146,11 @@ def _rows(scored: UnibenchResult) -> list[dict[str, Any]]:
             "checkpoint": result.checkpoint,
             "checkpoints": len(scored.checkpoints[name]),
             **{figure: scored.metrics[f"unibench/{name}/{figure}"] for figure in FIGURES[SETS[name].kind]},
+            **{
+                f"strict_{figure}": scored.metrics[key]
+                for figure in FIGURES[SETS[name].kind][:1]
+                if (key := f"unibench/{name}/strict/{figure}") in scored.metrics
+            },
             "constant": scored.baselines["best constant word"][f"unibench/{name}/{SETS[name].primary}"]["value"],
         }
         for name, result in scored.best.items()

@@ -7,9 +7,10 @@ Under ``video`` as the owners' files, ``video/<name>.mp4`` and ``audio/<name>.wa
 videos are used. Under ``faces`` the pictures are the owners' arrays of face crops, ``openface_face/<name>.npy`` or
 ``openface_face/<name>/<name>.npy``. A clip without labels is left out, where the owners' loader calls it neutral, which no wheel has.
 
-Of MER-UniBench's other sets, MER2023, MER2024, MELD and IEMOCAP are read (one word for each clip, scored by HIT). The sentiment sets
-(CMU-MOSI, CMU-MOSEI, CH-SIMS and its v2) have numbers for labels and no emotion words, so that nothing can be asked or learned of them here;
-predicted words for all nine are scored without pictures by ``protocol=mer_unibench`` (`facial_r1.data.unibench`).
+Of MER-UniBench's other sets, MER2023, MER2024, MELD and IEMOCAP have one word for each clip (scored by HIT), the sentiment sets (CMU-MOSI,
+CMU-MOSEI, CH-SIMS and its v2) a number, which stands in ``meta_info.val``: their clips have no labels, are answered, and no wheel scores them.
+The set ``mer_unibench`` is all nine below one folder, every clip of their test parts; ``protocol=mer_unibench`` scores the answers
+(`facial_r1.data.unibench`).
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ from facial_r1.data.record import Record
 from facial_r1.data.sources.listing import first_file, first_folder, pictures
 from facial_r1.data.sources.options import at_least
 from facial_r1.data.sources.registry import Reading, layout_error, source
-from facial_r1.data.unibench import SETS, read_truths
+from facial_r1.data.unibench import NINE, SETS, folder_of, read_truths, truth_files
 from facial_r1.errors import InputError
 
-Set = Literal["mercaptionplus", "mer_ov", "ovmerd", "ovmerdplus", "mer2023", "mer2024", "meld", "iemocap"]
+Set = Literal[
+    "mercaptionplus", "mer_ov", "ovmerd", "ovmerdplus", "mer2023", "mer2024", "meld", "iemocap",
+    "cmumosi", "cmumosei", "sims", "simsv2", "mer_unibench",
+]  # fmt: skip
 Overlapping = Literal["note", "exclude"]
 Media = Literal["frames", "video", "faces"]
 
@@ -65,19 +69,41 @@ LAYOUTS: dict[str, _Layout] = {
     "ovmerd": _Layout(("track2_train_ovmerd.csv", "check-openset.csv"), ("track3_train_ovmerd.csv",), "test", 332),
     "ovmerdplus": _Layout(("ovmerdplus-process/ovlabel.csv", "ovlabel.csv"), (), "test", 532),
 }
-CORPORA = ("mer2023", "mer2024", "meld", "iemocap")
-"""Sets whose labels lie in ``label*.npz``, one word a clip, as MER-UniBench tests on them (`facial_r1.data.unibench`)."""
+CORPORA = tuple(name for name, one in SETS.items() if one.part)
+"""Sets whose labels lie in ``label*.npz``, a word or a number for each clip, as MER-UniBench tests on them (`facial_r1.data.unibench`)."""
+BENCHMARK = "mer_unibench"
+"""All nine sets of MER-UniBench."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the reader is told, see `read`; `whole` keeps clips without labels, as neutral, so that all are answered."""
+
+    frames: int
+    frames_folder: str | None
+    labels: str | None
+    reasons: str | None
+    subtitles: str | None
+    language: Literal["english", "chinese"]
+    test_names: str | None
+    overlapping: Overlapping
+    media: Media
+    video_folder: str | None
+    audio_folder: str | None
+    whole: bool = False
 
 
 @source(
     "mer",
-    line="MER-Caption+, MER2025-OV, OV-MERD(+), MER2023/2024, MELD, IEMOCAP: clips with emotion words, as frames or video and sound",
+    line="MER-Caption+, MER2025-OV, OV-MERD(+) and the nine sets of MER-UniBench: clips as frames or video and sound",
     layout="""
 track2_train_mercaptionplus.csv, track3_train_mercaptionplus.csv    name, openset; name, reason    (set: mercaptionplus)
 track2_train_human.csv, ovmerdplus_names.csv                        name, openset; name            (set: mer_ov)
 track2_train_ovmerd.csv or check-openset.csv                        name, openset                  (set: ovmerd)
 ovmerdplus-process/ovlabel.csv                                      name, openset                  (set: ovmerdplus)
-label*.npz                                                          <part>_corpus: name to emo, val (sets: mer2023, mer2024, meld, iemocap)
+label*.npz                                                          <part>_corpus: name to emo, val (sets: mer2023, mer2024, meld, iemocap,
+                                                                    cmumosi, cmumosei, sims, simsv2)
+mer2023-dataset-process/, meld-process/, sims-process/, ...         the folders of all nine         (set: mer_unibench)
 subtitle_chieng.csv                                                 name, chinese, english
 frames/<name>/*.jpg                                                 the clip's frames in order     (media: frames)
 video/<name>.mp4, audio/<name>.wav                                  also videos/, audios/, ovmerdplus-process/ (media: video)
@@ -99,10 +125,10 @@ def read(
     video_folder: str | None = None,
     audio_folder: str | None = None,
 ) -> Reading:
-    """Read one of the sets.
+    """Read one of the sets, or the nine of MER-UniBench (`set` ``mer_unibench``).
 
     Args:
-        root: The folder with the owner's files.
+        root: The folder with the owner's files; for ``mer_unibench`` the one that holds the owners' folders.
         set: Which one.
         frames: Pictures a clip, at equal distances; a clip with fewer gives all that it has.
         frames_folder: Where the folders of frames lie; by default ``frames`` in `root`.
@@ -117,27 +143,70 @@ def read(
         video_folder: Where the video files, or arrays, lie; by default the first of `VIDEOS` or `FACES` in `root`.
         audio_folder: Where the sound files lie; by default the first of `SOUNDS` in `root`. Without one, a video is heard by its own sound
             track.
+
+    Raises:
+        InputError: `root` does not hold what the set needs.
     """
     at_least("frames", frames, 1)
+    options = _Options(
+        frames, frames_folder, labels, reasons, subtitles, language, test_names, overlapping, media, video_folder, audio_folder
+    )
+    return _read_nine(root, options) if set == BENCHMARK else _read_set(root, set, options)
+
+
+def _read_nine(root: Path, options: _Options) -> Reading:
+    """The sets of MER-UniBench whose folders there are, one after the other, each as it is read alone."""
+    for key in ("labels", "frames_folder", "video_folder", "audio_folder", "subtitles"):
+        given = getattr(options, key)
+        if given and (key in ("labels", "frames_folder") or Path(given).expanduser().is_absolute()):
+            fix = "leave it null" if key in ("labels", "frames_folder") else "name it as it is called in each owner's folder"
+            raise InputError(
+                f"data.options.{key}={given}: set=mer_unibench reads the folders of nine owners; {fix}, or read one set"
+            )
+    files = truth_files(str(root), NINE)
+    absent = {name: folder_of(name, root) for name in NINE if name not in files}
+    for name, folder in absent.items():
+        if folder is not None:
+            raise layout_error("mer", root, f"{folder.name}/ has no label file of {name} ({SETS[name].files[0]})")
+    listed = ", ".join(f"{name} ({SETS[name].folder}/)" for name in absent)
+    if not files:
+        raise layout_error("mer", root, f"none of the folders of MER-UniBench is there: {listed}")
+    whole = Reading()
+    if absent:
+        whole.notes.append(f"not there, and left out of MER-UniBench: {listed}; without them there is no mean of nine sets")
+    for name, file in files.items():
+        one = _read_set(file.parent, name, replace(options, labels=str(absolute(file)), whole=True))
+        whole.records += one.records
+        whole.problems += one.problems
+        whole.excluded += one.excluded
+        whole.files += one.files
+        whole.notes += [f"{name}: {note}" for note in one.notes]
+    whole.official = {"test": sum(SETS[name].clips for name in files)}
+    return whole
+
+
+def _read_set(root: Path, which: str, options: _Options) -> Reading:
     reading = Reading()
-    folder = _pictures_folder(root, media, frames_folder, video_folder)
-    sounds = None if media == "frames" else _sounds_folder(root, media, audio_folder, reading)
-    found, file = _labelled(root, set, labels, reading)
+    media = options.media
+    folder = _pictures_folder(root, media, options.frames_folder, options.video_folder)
+    sounds = None if media == "frames" else _sounds_folder(root, media, options.audio_folder, reading)
+    found, values, file = _labelled(root, which, options.labels, reading)
     rows = dict(found)
-    if set == "mer_ov":
-        rows = _without_test(root, rows, test_names, reading)
-    if set == "mercaptionplus":
-        rows = _compared(root, rows, test_names, overlapping, reading)
-    spoken = _spoken(root, subtitles, language, reading)
-    written = _reasons(root, set, reasons, reading)
-    side = LAYOUTS[set].side if set in LAYOUTS else "test"
+    if which == "mer_ov":
+        rows = _without_test(root, rows, options.test_names, reading)
+    if which == "mercaptionplus":
+        rows = _compared(root, rows, options.test_names, options.overlapping, reading)
+    spoken = _spoken(root, options.subtitles, options.language, reading)
+    written = _reasons(root, which, options.reasons, reading)
+    side = LAYOUTS[which].side if which in LAYOUTS else "test"
     lines = {name: number for number, name in enumerate(found, start=2)}
     silent = 0
-    for name, words in rows.items():
-        if not words:
+    for name, listed in rows.items():
+        words = listed or (["neutral"] if options.whole and name not in values else [])
+        if not words and name not in values:
             reading.excluded["no label"] += 1
             continue
-        images = frames_of(folder, name, frames) if media == "frames" else ()
+        images = frames_of(folder, name, options.frames) if media == "frames" else ()
         video = "" if media == "frames" else clip_file(folder, name, FACE_SUFFIXES if media == "faces" else CLIP_SUFFIXES)
         audio = clip_file(sounds, name, SOUND_SUFFIXES) if sounds is not None else ""
         problem = _missing(folder, sounds, name, media, bool(images or video), bool(audio))
@@ -145,7 +214,9 @@ def read(
             reading.problems.append(Problem(str(file), lines[name], "name", *problem))
             continue
         silent += not spoken.get(name, "").strip()
-        record = _record(set, name, words, images, spoken.get(name, ""), written.get(name, ""), side, f"{file}:{lines[name]}")
+        record = _record(which, name, words, images, spoken.get(name, ""), written.get(name, ""), side, f"{file}:{lines[name]}")
+        if name in values:
+            record = replace(record, meta_info={**record.meta_info, "val": values[name]})
         reading.records.append(replace(record, video=video, audio=audio) if video else record)
     if silent:
         reading.notes.append(f"{silent} clips have no transcript; their prompts say nothing about what is said")
@@ -219,15 +290,21 @@ def _missing(folder: Path, sounds: Path | None, name: str, media: Media, seen: b
     return None
 
 
-def _labelled(root: Path, which: str, given: str | None, reading: Reading) -> tuple[Mapping[str, list[str]], Path]:
-    """Words by clip name in the owner's order, and the file."""
+def _labelled(
+    root: Path, which: str, given: str | None, reading: Reading
+) -> tuple[Mapping[str, list[str]], Mapping[str, float], Path]:
+    """Words by clip name in the owner's order, numbers where the set has them in place of words, and the file."""
     if which in CORPORA:
-        file = absolute(root / given) if given else next(iter(sorted(root.glob("label*.npz"))), None)
+        owners = [place.rpartition("/")[2] for place in SETS[which].files]
+        file = absolute(root / given) if given else first_file(root, *owners) or next(iter(sorted(root.glob("label*.npz"))), None)
         if file is None or not file.is_file():
             raise layout_error("mer", root, f"there is no label*.npz for the set {which} (data.options.labels names it)")
         reading.files.append(file)
         reading.official = {"test": SETS[which].clips}
-        return {name: [str(word)] if word else [] for name, word in read_truths(which, file).items()}, file
+        truths = read_truths(which, file)
+        if SETS[which].kind == "sentiment":
+            return {name: [] for name in truths}, {name: float(value) for name, value in truths.items()}, file
+        return {name: [str(word)] if word else [] for name, word in truths.items()}, {}, file
     layout = LAYOUTS[which]
     file = absolute(root / given) if given else first_file(root, *layout.labels)
     if file is None or not file.is_file():
@@ -236,7 +313,7 @@ def _labelled(root: Path, which: str, given: str | None, reading: Reading) -> tu
         )
     reading.files.append(file)
     reading.official = {layout.side: layout.count}
-    return read_labels(file), file
+    return read_labels(file), {}, file
 
 
 def _without_test(root: Path, rows: Mapping[str, list[str]], given: str | None, reading: Reading) -> dict[str, list[str]]:
