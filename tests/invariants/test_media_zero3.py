@@ -23,29 +23,32 @@ from types import SimpleNamespace
 from facial_r1.training.arguments import deepspeed_config
 from facial_r1.training.efficiency import Efficiency
 from tests.invariants.rollouts import media_dataset, train
-folder, model, distributed = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-launch = SimpleNamespace(distributed=distributed, offload=False, device="cpu")
-deepspeed = deepspeed_config(SimpleNamespace(launch=launch), torch.float32)
+from tests.launch.several import forget
+folder, model = Path(sys.argv[1]), Path(sys.argv[2])
 shape = dict(max_steps=2, per_device_train_batch_size=4, gradient_accumulation_steps=2, freeze_vision=False)
 rows = media_dataset(("clip",), 8)
-trainer = train(folder, model, "qwen2_5_omni", Efficiency(), deepspeed=deepspeed, rows=rows, **shape).trainer
-state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-if trainer.accelerator.is_main_process:
-    found = {"report": trainer.efficiency_report(), "engine": type(trainer.model_wrapped).__name__}
-    found["weights"] = {name: value.clone() for name, value in state.items()}
-    torch.save(found, folder / f"{distributed}.pt")
+for distributed in ("ddp", "zero3"):
+    launch = SimpleNamespace(distributed=distributed, offload=False, device="cpu")
+    deepspeed = deepspeed_config(SimpleNamespace(launch=launch), torch.float32)
+    trainer = train(folder, model, "qwen2_5_omni", Efficiency(), deepspeed=deepspeed, rows=rows, **shape).trainer
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if trainer.accelerator.is_main_process:
+        found = {"report": trainer.efficiency_report(), "engine": type(trainer.model_wrapped).__name__}
+        found["weights"] = {name: value.clone() for name, value in state.items()}
+        torch.save(found, folder / f"{distributed}.pt")
+    forget()
 """
 
 
-def run(folder: Path, model: Path, distributed: str) -> dict:
-    """A run on two ranks."""
+def run(folder: Path, model: Path) -> tuple[dict, dict]:
+    """Both runs on two ranks, in one start of the ranks."""
     script = folder / "program.py"
     script.write_text(PROGRAM)
     env = {key: value for key, value in os.environ.items() if key != "ACCELERATE_USE_CPU"}  # which would leave DeepSpeed out
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"),
-            *(str(script), str(folder), str(model), distributed),
+            *(str(script), str(folder), str(model)),
         ],
         env=env | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -54,13 +57,14 @@ def run(folder: Path, model: Path, distributed: str) -> dict:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    return torch.load(folder / f"{distributed}.pt", weights_only=False)
+    ddp, zero = (torch.load(folder / f"{distributed}.pt", weights_only=False) for distributed in ("ddp", "zero3"))
+    return ddp, zero
 
 
 def test_zero3_ends_with_the_weights_of_ddp(tmp_path: Path) -> None:
     model = tiny_vl.saved("qwen2_5_omni", tmp_path / "model")
     start = tiny_vl.loaded("qwen2_5_omni", model, torch.float32, frozen=False).state_dict()
-    ddp, zero = run(tmp_path, model, "ddp"), run(tmp_path, model, "zero3")
+    ddp, zero = run(tmp_path, model)
     assert "DeepSpeed" in zero["engine"] and zero["report"]["share_vision"] == zero["report"]["share_prompt"] == "on"
     assert any("audio_tower" in name and not torch.equal(value, start[name]) for name, value in zero["weights"].items())
     assert difference(zero["weights"], ddp["weights"]) < 1e-5

@@ -21,17 +21,16 @@ PROGRAM = """
 import sys, torch
 from pathlib import Path
 from types import SimpleNamespace
-from transformers.integrations import unset_hf_deepspeed_config
 from facial_r1.training.arguments import deepspeed_config
 from facial_r1.training.efficiency import Efficiency
 from tests.invariants.rollouts import train
-folder, model, distributed = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-launch = SimpleNamespace(distributed=distributed, offload=False, device="cpu")
+from tests.launch.several import forget
+folder, model = Path(sys.argv[1]), Path(sys.argv[2])
 shape = dict(max_steps=2, per_device_train_batch_size=4, gradient_accumulation_steps=2, freeze_vision=False)
-for savings, beta in (("on", 0.0), ("on", 0.04), ("off", 0.0), ("off", 0.04)):
+runs = [("ddp", "on", 0.0), ("ddp", "on", 0.04)] + [("zero3", savings, beta) for savings in ("on", "off") for beta in (0.0, 0.04)]
+for distributed, savings, beta in runs:
+    launch = SimpleNamespace(distributed=distributed, offload=False, device="cpu")
     deepspeed = deepspeed_config(SimpleNamespace(launch=launch), torch.float32)
-    if deepspeed is None and savings == "off":
-        continue
     efficiency = Efficiency() if savings == "on" else Efficiency.none()
     trainer = train(folder, model, "qwen2_5_vl", efficiency, deepspeed=deepspeed, beta=beta, **shape).trainer
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
@@ -39,19 +38,19 @@ for savings, beta in (("on", 0.0), ("on", 0.04), ("off", 0.0), ("off", 0.04)):
         found = {"report": trainer.efficiency_report(), "engine": type(trainer.model_wrapped).__name__}
         found["weights"] = {name: value.clone() for name, value in state.items()}
         torch.save(found, folder / f"{distributed}-{savings}-{beta}.pt")
-    unset_hf_deepspeed_config()  # else the next model would be built in shards
+    forget()  # else the next model would be built in shards
 """
 
 
-def run(folder: Path, model: Path, distributed: str) -> None:
-    """All runs of one kind, two ranks."""
+def run(folder: Path, model: Path) -> None:
+    """All runs on two ranks, in one start of the ranks."""
     script = folder / "program.py"
     script.write_text(PROGRAM)
     env = {key: value for key, value in os.environ.items() if key != "ACCELERATE_USE_CPU"}  # which would leave DeepSpeed out
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"),
-            *(str(script), str(folder), str(model), distributed),
+            *(str(script), str(folder), str(model)),
         ],
         env=env | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -65,8 +64,7 @@ def run(folder: Path, model: Path, distributed: str) -> None:
 def test_zero3_ends_with_the_weights_of_ddp(tmp_path: Path) -> None:
     model = tiny_vl.saved("qwen2_5_vl", tmp_path / "model")
     start = tiny_vl.model("qwen2_5_vl").state_dict()
-    for distributed in ("ddp", "zero3"):
-        run(tmp_path, model, distributed)
+    run(tmp_path, model)
     for beta in (0.0, 0.04):
         ddp = torch.load(tmp_path / f"ddp-on-{beta}.pt", weights_only=True)
         assert difference(start, ddp["weights"]) > 1e-3, "two steps move the weights"
