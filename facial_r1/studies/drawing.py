@@ -117,5 +117,7 @@ def _limits(axes: Axes, rows: Sequence[Row], panel: Panel, factor: float) -> Non
         values.append(panel.chance * factor)
     room = max((max(values) - min(values)) * 0.6, 0.02 * factor if panel.percent else 1e-3)
     low, high = axes.get_ylim()
+    if panel.chance is not None:
+        low = min(low, (panel.chance - 0.03) * factor)
     low, high = max(low, min(values) - room), min(high, max(values) + room)
     axes.set_ylim(max(low, -2.0) if panel.percent else low, min(high, 102.0) if panel.percent else high)
