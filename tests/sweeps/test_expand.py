@@ -28,7 +28,12 @@ def test_the_later_of_two_overrides_of_a_key_holds():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("range(0,3)", ["0", "1", "2"]), ("choice(a,b)", ["a", "b"]), ("[1,2],[3]", ["[1,2]", "[3]"]), ("glob(qwen3*)", ["qwen3_vl_8b"])],
+    [
+        ("range(0,3)", ["0", "1", "2"]),
+        ("choice(a,b)", ["a", "b"]),
+        ("[1,2],[3]", ["[1,2]", "[3]"]),
+        ("glob(qwen3*)", ["qwen3_vl_8b"]),
+    ],
 )
 def test_hydras_grammar_is_understood(value, expected):
     assert [one.split("=", 1)[1] for (one,) in expand([f"model={value}"])[1]] == expected
