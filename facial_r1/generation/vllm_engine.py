@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from PIL import Image
@@ -36,6 +38,18 @@ from facial_r1.models.perception import perceives
 
 #: vLLM takes seeds up to 63 bits.
 _SEED_BYTES = 7
+
+
+@contextmanager
+def _stdout_with_a_descriptor() -> Iterator[None]:
+    """vLLM asks standard output for its descriptor while it starts; where it is not a file, as in a notebook, it gets the process's."""
+    try:
+        sys.stdout.fileno()
+    except (AttributeError, OSError):  # io.UnsupportedOperation is one
+        with redirect_stdout(sys.__stdout__):
+            yield
+    else:
+        yield
 
 
 class VLLMEngine:
@@ -129,7 +143,8 @@ class VLLMEngine:
         from vllm import LLM
 
         try:
-            self._llm = LLM(**arguments)
+            with _stdout_with_a_descriptor():
+                self._llm = LLM(**arguments)
         except ValueError as error:
             raise InputError(f"generation=vllm cannot load {self._source}: {' '.join(str(error).split())[:600]}") from error
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.machinery
+import io
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -95,3 +97,16 @@ def test_an_image_that_vllm_resizes_is_refused(engine: VLLMEngine, monkeypatch: 
 def test_seeds_depend_on_seed_key_and_sample() -> None:
     seeds = {request_seed(s, Request(key, [], (), sample)) for s in (0, 1) for key in ("a", "b") for sample in (0, 1)}
     assert len(seeds) == 8 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_vllm_starts_where_standard_output_is_no_file(
+    engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a notebook: vLLM asks it for its descriptor."""
+    started = []
+    monkeypatch.setattr(FakeLLM, "__init__", lambda self, **given: started.append(sys.stdout.fileno()))
+    with (tmp_path / "out").open("w") as process:
+        monkeypatch.setattr(sys, "__stdout__", process)
+        monkeypatch.setattr(sys, "stdout", io.StringIO())
+        engine.open()
+        assert started == [process.fileno()] and isinstance(sys.stdout, io.StringIO)

@@ -28,8 +28,7 @@ from tests.launch.harness import Zygote, artefacts
 pytestmark = pytest.mark.slow
 
 SHARDED = ("zero2", "zero3", "fsdp2")
-#: ZeRO-2 differs from ZeRO-3 in what both stages have in common, so one of them is enough.
-PAIRS = [("sft", kind) for kind in SHARDED] + [("grpo", "zero3"), ("grpo", "fsdp2"), ("clips", "zero3")]
+PAIRS = [("sft", kind) for kind in SHARDED] + [("grpo", kind) for kind in SHARDED] + [("clips", "zero3")]
 #: Runs that go on from a checkpoint of another one; from the last step only the model is left to be saved.
 AGAIN = ("sft-zero3@2", "sft-fsdp2@3", "grpo-fsdp2@1")
 LINES = {
