@@ -72,9 +72,9 @@ def test_the_command_runs(line, tmp_path, face_cache, cold_start):
         extra.append("debug=dry_run")  # the weights of a large model are not here; recipes run in tests of their own
     elif stage == "grpo" and "init_from" not in settings and "-m" not in arguments:
         extra.append(f"init_from={cold_start}")
-    if "data.amount" in settings:
-        extra += ["data.amount=16,32"]
-        arguments = [item for item in arguments if not item.startswith("data.amount")]
+    if "data.amount" in settings:  # the sweep, of two jobs; one of six is in tests/test_loop.py
+        extra += ["data.amount=16", "stage.num_generations=2,4"]
+        arguments = [item for item in arguments if not item.startswith(("data.amount", "stage.num_generations"))]
     done = facial_r1(*arguments, *extra, cwd=tmp_path, cache=face_cache, timeout=600)
     if "debug=dry_run" in extra:
         assert done.returncode == 0, done.stderr[-2000:]
