@@ -14,7 +14,7 @@ from tests.generation.fake_server import serving
 
 KEY = "planted-key-4f9d02c7"
 ENTITY = "planted-entity-77ab"
-PASSWORD = "planted-word-e21c"
+PASSWORD = "planted-word-e21c"  # pragma: allowlist secret
 
 
 def places(folder: Path) -> list[str]:
