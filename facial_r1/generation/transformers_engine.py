@@ -21,8 +21,7 @@ from facial_r1.config.schema import Sampling
 from facial_r1.errors import InputError
 from facial_r1.generation import prefix_decode, prompt_batch
 from facial_r1.generation.decoder_step import small
-from facial_r1.generation.draws import seed_of
-from facial_r1.generation.draws import uniform as uniform_numbers
+from facial_r1.generation.draws import seed_of, uniform
 from facial_r1.generation.engine import Completion, Request
 from facial_r1.generation.special_tokens import end_tokens, placeholder_tokens
 from facial_r1.models.thinker import backbone_of
@@ -160,9 +159,9 @@ class TransformersEngine:
             suppress_tokens=self._never,
         )
         seeds = (_seed(seed, [request]) for request in requests)
-        uniform = None if sampling.temperature == 0 else uniform_numbers(seeds, sampling.max_new_tokens)
+        draws = None if sampling.temperature == 0 else uniform(seeds, sampling.max_new_tokens)
         tokens, scores = prefix_decode.decode_scored(
-            self.model, prompts, 1, settings, uniform=uniform, lean_prefill=True, logprobs=self.logprobs
+            self.model, prompts, 1, settings, uniform=draws, lean_prefill=True, logprobs=self.logprobs
         )
         told = [None] * len(tokens) if scores is None else [rows[0] for rows in scores]
         return [(rows[0], score) for rows, score in zip(tokens, told, strict=True)]

@@ -9,7 +9,6 @@ always have values, and vLLM's habit of taking temperature, top_p and the like f
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from PIL import Image
 from facial_r1.config.schema import OfflineVLLM, Sampling
 from facial_r1.errors import InputError
 from facial_r1.generation import prompt_batch
+from facial_r1.generation.draws import seed_of
 from facial_r1.generation.engine import Completion, Request, pictures
 from facial_r1.generation.special_tokens import placeholder_tokens
 from facial_r1.generation.vllm_inputs import (
@@ -35,9 +35,6 @@ from facial_r1.generation.vllm_inputs import (
 )
 from facial_r1.models.media import KINDS, Kind
 from facial_r1.models.perception import perceives
-
-#: vLLM takes seeds up to 63 bits.
-_SEED_BYTES = 7
 
 
 @contextmanager
@@ -219,5 +216,4 @@ def shown(batch: prompt_batch.PromptBatch, place: int) -> Prompt:
 
 def request_seed(seed: int, request: Request) -> int:
     """Seed of one request: a function of the run's seed and the request's key and sample, whatever else is in flight."""
-    digest = hashlib.sha256(f"{seed}\n{request.key}\n{request.sample}".encode()).digest()
-    return int.from_bytes(digest[:_SEED_BYTES], "big")
+    return seed_of(seed, request.key, request.sample)

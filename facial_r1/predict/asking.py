@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from PIL import Image
 from facial_r1 import prompts, worker
 from facial_r1.config.schema import Eval, Sampling
 from facial_r1.data import ImageError, Protocol, Record
-from facial_r1.data.media.checking import looks_of
+from facial_r1.data.media.checking import looks_of, uses_of
 from facial_r1.data.media.errors import MediaError
 from facial_r1.generation.engine import Completion, Request
 from facial_r1.init_from import Chosen
@@ -90,11 +90,11 @@ class Asking:
             the others.
         """
         self._held.pictures = {}
-        looks = looks_of([use for record in records for use in _uses(record)], self._hears)
+        looks = looks_of([use for record in records for use in uses_of(record)], self._hears)
         readable: list[Record] = []
         broken: list[ImageError | MediaError] = []
         for record in records:
-            found = [looks[use] for use in _uses(record)]
+            found = [looks[use] for use in uses_of(record)]
             wrong = next((look for look in found if isinstance(look, MediaError)), None)
             if wrong is not None:
                 broken.append(wrong)
@@ -128,9 +128,3 @@ class Asking:
             for record in records
         ]
         return self._engine.generate(requests, self._sampling, self.job.seed)
-
-
-def _uses(record: Record) -> list[tuple[str, Literal["video", "audio"]]]:
-    """The files of a record that are no pictures, and what they are used as."""
-    uses: list[tuple[str, Literal["video", "audio"]]] = [(record.video, "video")] if record.video else []
-    return [*uses, (record.audio, "audio")] if record.audio and record.audio != record.video else uses

@@ -15,24 +15,10 @@ from facial_r1.generation.prompt_batch import encode_prompts
 from facial_r1.generation.transformers_engine import TransformersEngine
 from facial_r1.models import tiny_omni
 from tests.models import drawn_media
-from tests.models.drawn_media import asked
-from tests.models.families import picture
+from tests.models.drawn_media import Opener, asked
 
 GREEDY = Sampling(max_new_tokens=8)
 CLIPS = {"frames": 4, "side": 112, "seconds": 1.6}
-
-
-class Opener:
-    """Draws what a name stands for."""
-
-    def __call__(self, name: str) -> Any:
-        return picture(112, 112, int(name))
-
-    def clip(self, name: str) -> Any:
-        return drawn_media.clip(int(name), **CLIPS)
-
-    def sound(self, name: str) -> Any:
-        return drawn_media.sound(int(name), 1.6)
 
 
 def request(row: int, *parts: str) -> Request:

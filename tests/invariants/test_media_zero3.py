@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import torch
 
 from tests.invariants import tiny_vl
 from tests.invariants.rollouts import difference
-from tests.invariants.test_two_ranks import ROOT, free_port
+from tests.invariants.test_two_ranks import on_two_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -42,21 +39,7 @@ for distributed in ("ddp", "zero3"):
 
 def run(folder: Path, model: Path) -> tuple[dict, dict]:
     """Both runs on two ranks, in one start of the ranks."""
-    script = folder / "program.py"
-    script.write_text(PROGRAM)
-    env = {key: value for key, value in os.environ.items() if key != "ACCELERATE_USE_CPU"}  # which would leave DeepSpeed out
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"),
-            *(str(script), str(folder), str(model)),
-        ],
-        env=env | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    on_two_ranks(PROGRAM, folder, model, timeout=900, DS_ACCELERATOR="cpu", CUDA_VISIBLE_DEVICES="")
     ddp, zero = (torch.load(folder / f"{distributed}.pt", weights_only=False) for distributed in ("ddp", "zero3"))
     return ddp, zero
 

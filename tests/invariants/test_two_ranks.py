@@ -35,6 +35,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def on_two_ranks(program: str, folder: Path, *arguments: object, timeout: float = 500, **env: str) -> None:
+    """Run a program, written into `folder`, on two CPU ranks."""
+    script = folder / "program.py"
+    script.write_text(program)
+    plain = {key: value for key, value in os.environ.items() if key != "ACCELERATE_USE_CPU"}  # which leaves DeepSpeed out
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"),
+            *(str(script), str(folder), *map(str, arguments)),
+        ],
+        env=plain | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch", "beta"),
@@ -43,20 +62,7 @@ def free_port() -> int:
 )
 def test_two_ranks_equal_plain_trl(batch: int, beta: float, tmp_path: Path) -> None:
     model = tiny_vl.saved("qwen2_5_vl", tmp_path / "model", torch.float64)
-    script = tmp_path / "program.py"
-    script.write_text(PROGRAM)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"),
-            *(str(script), str(tmp_path), str(model), str(batch), str(beta)),
-        ],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    on_two_ranks(PROGRAM, tmp_path, model, batch, beta, ACCELERATE_USE_CPU="true")
     plain, ours = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("plain", "ours"))
     for step, (own, expected) in enumerate(zip(ours["gradients"], plain["gradients"], strict=True)):
         assert difference(own, expected) <= 1e-6, f"gradient of step {step}"

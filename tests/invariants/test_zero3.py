@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import torch
 
 from tests.invariants import tiny_vl
 from tests.invariants.rollouts import difference
-from tests.invariants.test_two_ranks import ROOT, free_port
+from tests.invariants.test_two_ranks import on_two_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -44,21 +41,7 @@ for distributed, savings, beta in runs:
 
 def run(folder: Path, model: Path) -> None:
     """All runs on two ranks, in one start of the ranks."""
-    script = folder / "program.py"
-    script.write_text(PROGRAM)
-    env = {key: value for key, value in os.environ.items() if key != "ACCELERATE_USE_CPU"}  # which would leave DeepSpeed out
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"),
-            *(str(script), str(folder), str(model)),
-        ],
-        env=env | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    on_two_ranks(PROGRAM, folder, model, timeout=500, DS_ACCELERATOR="cpu", CUDA_VISIBLE_DEVICES="")
 
 
 def test_zero3_ends_with_the_weights_of_ddp(tmp_path: Path) -> None:

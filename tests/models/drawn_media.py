@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from facial_r1.models.media import Clip
+from tests.models.families import picture
 
 RATE = 16_000
 
@@ -29,3 +31,16 @@ def asked(text: str, *parts: str) -> list[dict[str, Any]]:
     """One user turn: parts by name ("image", "video", "audio", "clip" for a video with its sound), then the text."""
     content: list[dict[str, Any]] = [{"type": "video", "sound": True} if part == "clip" else {"type": part} for part in parts]
     return [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]
+
+
+class Opener:
+    """Draws what a name stands for: 112 pixels a side, four frames, 1.6 seconds."""
+
+    def __call__(self, name: str) -> Image.Image:
+        return picture(112, 112, int(name))
+
+    def clip(self, name: str) -> Clip:
+        return clip(int(name), frames=4, side=112, seconds=1.6)
+
+    def sound(self, name: str) -> np.ndarray:
+        return sound(int(name), 1.6)

@@ -19,8 +19,7 @@ from facial_r1.training.media_collator import IGNORED, MediaTextCollator, part_c
 from facial_r1.training.saving import save_trained
 from facial_r1.training.sft import Example, build_trainer, render
 from tests.models import drawn_media
-from tests.models.drawn_media import asked
-from tests.models.families import picture
+from tests.models.drawn_media import Opener, asked
 
 END = "<|im_end|>"
 ANSWERS = (
@@ -29,19 +28,6 @@ ANSWERS = (
 )
 QUESTIONS = ("What is the emotion of this person?", "Which emotion does this person show, and why do you think so?")
 CLIPS = {"frames": 4, "side": 112, "seconds": 1.6}
-
-
-class Opener:
-    """Draws what a name stands for."""
-
-    def __call__(self, name: str) -> Any:
-        return picture(112, 112, int(name))
-
-    def clip(self, name: str) -> Any:
-        return drawn_media.clip(int(name), **CLIPS)
-
-    def sound(self, name: str) -> Any:
-        return drawn_media.sound(int(name), 1.6)
 
 
 def example(row: int, *parts: str) -> Example:

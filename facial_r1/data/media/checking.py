@@ -68,6 +68,11 @@ def media_of(record: Record) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in (record.video, record.audio) if path))
 
 
+def uses_of(record: Record) -> list[tuple[str, Kind]]:
+    """The files of `media_of`, each with what it is used as; a sound track is looked at with its video."""
+    return [(path, "video" if path == record.video else "audio") for path in media_of(record)]
+
+
 def narrow(records: Sequence[Record], wanted: Wanted) -> tuple[list[Record], list[Problem]]:
     """Records with the wanted modalities alone, and a problem for each that has none of them left."""
     if wanted.modalities is None:
@@ -99,12 +104,7 @@ def check_media(records: Sequence[Record], wanted: Wanted | None = None) -> Chec
     A record with a video and no `audio` of its own gets the sound track of the video, where it has one and sound is wanted.
     """
     wanted = wanted or Wanted()
-    uses: dict[tuple[str, Kind], None] = {}
-    for record in records:
-        if record.video:
-            uses[record.video, "video"] = None
-        if record.audio and record.audio != record.video:
-            uses[record.audio, "audio"] = None
+    uses = dict.fromkeys(use for record in records for use in uses_of(record))
     if not uses:
         return Checked(list(records))
     looks = looks_of(list(uses), wanted.has("audio"))

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from facial_r1.data.media.checking import looks_of, media_of
+from facial_r1.data.media.checking import looks_of, media_of, uses_of
 from facial_r1.data.media.errors import MediaError
-from facial_r1.data.media.looking import Kind
 from facial_r1.data.media.probing import probe
 from facial_r1.data.problems import Problem
 from facial_r1.data.record import Record
@@ -69,9 +68,7 @@ def overview(records: Sequence[Record], problems: Iterable[Problem] = ()) -> Ove
         general_reason(problem.reason) for problem in problems if problem.field in ("video", "audio") and not problem.whole_file
     )
     rows = [record for record in records if record.video or record.audio or record.transcript]
-    uses: dict[tuple[str, Kind], None] = {
-        (path, "video" if path == record.video else "audio"): None for record in rows for path in media_of(record)
-    }
+    uses = dict.fromkeys(use for record in rows for use in uses_of(record))
     heard = {record.audio for record in rows}
     for (path, kind), look in looks_of(list(uses), listen=True).items():
         if isinstance(look, MediaError):
